@@ -1,0 +1,84 @@
+"""Generates the protobuf and gRPC stubs from `proto/`, for the builds and for `scripts/gen`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+GENERATED = ("arenamesh/combat", "arenamesh/common", "arenamesh/events", "buf")
+# Shown to Python programs as `buf.validate.validate_pb2`, which the stubs import.
+VALIDATE = "buf/validate/validate.proto"
+
+
+def generate(root: Path) -> None:
+    """Writes the Python stubs to `clients/python` and the descriptor image to `build/arenamesh.binpb`.
+
+    The image holds every file with its imports and comments: Envoy transcodes with it, buf lints it,
+    and the TypeScript stubs are made from it.
+
+    Raises:
+        subprocess.CalledProcessError: a proto file does not compile; protoc's message is on stderr.
+    """
+    out = root / "clients" / "python"
+    image = root / "build" / "arenamesh.binpb"
+    validate = root / "build" / "validate.binpb"
+    image.parent.mkdir(exist_ok=True)
+    validate.write_bytes(_validate_descriptors())
+    sources = sorted(str(path.relative_to(root / "proto")) for path in (root / "proto").rglob("*.proto"))
+
+    for folder in GENERATED:
+        shutil.rmtree(out / folder, ignore_errors=True)
+    _protoc(root, validate, [f"--python_out={out}", f"--pyi_out={out}", *sources, VALIDATE])
+    services = [source for source in sources if "\nservice " in (root / "proto" / source).read_text()]
+    _protoc(root, validate, [f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *services])
+    _protoc(
+        root,
+        validate,
+        [f"--descriptor_set_out={image}", "--include_imports", "--include_source_info", *sources]
+        # Envoy must know the types that travel in error details.
+        + ["google/rpc/error_details.proto"],
+    )
+    for folder in GENERATED:
+        for directory in [out / folder, *(path for path in (out / folder).rglob("*") if path.is_dir())]:
+            (directory / "__init__.py").touch()
+
+
+def _protoc(root: Path, validate: Path, arguments: list[str]) -> None:
+    packages = sysconfig.get_paths()["purelib"]
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            f"--proto_path={root / 'proto'}",
+            f"--proto_path={packages}",
+            f"--descriptor_set_in={validate}",
+            f"--plugin=protoc-gen-mypy_grpc={Path(sys.executable).parent / 'protoc-gen-mypy_grpc'}",
+            *arguments,
+        ],
+        check=True,
+    )
+
+
+def _validate_descriptors() -> bytes:
+    """The field rules' own schema, which the protovalidate wheel carries only in compiled form."""
+    from google.protobuf import (
+        any_pb2,
+        descriptor_pb2,
+        duration_pb2,
+        empty_pb2,
+        field_mask_pb2,
+        struct_pb2,
+        timestamp_pb2,
+    )
+    from protovalidate._gen.buf.validate import validate_pb
+
+    files = descriptor_pb2.FileDescriptorSet()
+    files.file.add().ParseFromString(validate_pb._DESC.proto.to_binary())
+    known = (descriptor_pb2, any_pb2, duration_pb2, empty_pb2, field_mask_pb2, struct_pb2, timestamp_pb2)
+    for module in known:
+        module.DESCRIPTOR.CopyToProto(files.file.add())
+    return files.SerializeToString()

@@ -1,0 +1,96 @@
+"""One match as a pure state machine: inputs with times in, verdicts, events, snapshots and records out.
+
+No clock, no randomness but Philox keyed by `key`: the same inputs give the same bytes. Times are
+microseconds of the session clock, which starts at `start`. Not thread-safe; one owner calls it.
+"""
+
+from native.ruleset import Ruleset
+from native.world import World
+
+ALL_SLOTS: int
+"""`binding` of a game server's stream: it speaks for every seat, and is trusted."""
+
+class FrameError(ValueError):
+    """A frame that cannot be read at all; nothing of it was judged. `reason` is UPPER_SNAKE_CASE."""
+
+    reason: str
+
+class Refused(Exception):
+    """A join or start that is not possible. `reason` is UPPER_SNAKE_CASE (FULL, TEAM_FULL, ENDED ...)."""
+
+    reason: str
+
+class Arena:
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        world: World,
+        *,
+        key: int,
+        mode: str,
+        max_players: int,
+        tick_rate: int,
+        journal: bool = True,
+        max_commands: int = 1024,
+    ) -> None:
+        """`key`: 64-bit secret of the session. Raises ValueError naming what is out of range."""
+    # -- life ---------------------------------------------------------------------------------
+    def start(self, now_us: int) -> None: ...
+    def end(self, now_us: int, reason: int) -> None:
+        """`reason`: EndReason of the contract. Again: no effect."""
+    @property
+    def active(self) -> bool: ...
+    @property
+    def ended(self) -> int:
+        """EndReason once over (score or time limit, or `end`), else 0."""
+    @property
+    def tick(self) -> int: ...
+    @property
+    def sequence(self) -> int:
+        """Journal sequence of the last record."""
+    def join(self, now_us: int, player_id: str, team: int = 0) -> int:
+        """Takes the lowest free seat and returns it. `team`: plus one, 0 for the smallest. A player who
+        has a seat gets the same one. Raises Refused."""
+    def leave(self, now_us: int, slot: int, reason: int) -> None:
+        """`reason`: LeaveReason of the contract."""
+    def connected(self, slot: int, connected: bool) -> None:
+        """Only shown in snapshots (flag 128); not part of the judged state."""
+    def seat(self, player_id: str) -> int:
+        """The player's seat, or -1."""
+    def player(self, slot: int) -> str:
+        """The player in a seat, or ''."""
+    def team(self, slot: int) -> int: ...
+    @property
+    def players(self) -> int: ...
+    def last_sequence(self, slot: int) -> int:
+        """Highest command sequence judged for the seat."""
+    # -- the hot path -------------------------------------------------------------------------
+    def judge(self, now_us: int, frame: bytes, binding: int) -> bytes:
+        """Judges every command of a PlayRequest, in order, and returns a PlayResponse (tick, time,
+        acknowledged frame, verdicts, pong). `binding`: the stream's seat, or ALL_SLOTS. Raises FrameError."""
+    def advance(self, now_us: int) -> int:
+        """Steps every tick that is due by `now_us`; returns how many."""
+    def take_events(self) -> bytes:
+        """Events since the last call, as field 7 of PlayResponse; b'' when none."""
+    def snapshot(self, viewer: int, baseline: int) -> bytes:
+        """The newest tick for a seat (-1: everything), as fields 2, 3 and 6 of PlayResponse, as a
+        difference to the snapshot of tick `baseline` (0: full)."""
+    def acked(self, slot: int) -> int:
+        """Newest snapshot tick the seat's frames acknowledged; 0: none."""
+    def results(self) -> list[tuple[int, str, int, int, int, int, int]]:
+        """(slot, player_id, team, kills, deaths, assists, damage_dealt_milli) of everybody who ever
+        had a seat, in order of joining."""
+    @property
+    def winner(self) -> int:
+        """Team plus one, or seat plus one; 0: a draw or not over."""
+    # -- remembering --------------------------------------------------------------------------
+    def take_journal(self) -> bytes:
+        """Records since the last call, as a JournalSegment."""
+    def replay(self, segment: bytes) -> None:
+        """Feeds the inputs of a JournalSegment. Raises ValueError at the first record whose outcome differs."""
+    def state_hash(self) -> int:
+        """64-bit hash of the whole judged state."""
+    @property
+    def counters(self) -> dict[str, int]:
+        """Monotone counts for the metrics: commands, accepted, corrected, rejected, repeated, shots, hits,
+        kills, frames, bad_frames, clamped, ticks, moves, actions, damage."""

@@ -1,0 +1,43 @@
+"""Who a ray, a swing, a blast or a projectile reached, at an instant of the past."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from native.history cimport history_t, instant_t
+from native.types cimport pose_t, rig_t, vec3
+from native.world cimport world_t
+
+ctypedef struct contact_t:
+    uint32_t slot
+    uint8_t region
+    uint8_t shape
+    double distance             # from the origin, metres
+    double share                # BLAST: 0 at the centre, 1 at the edge
+    pose_t pose                 # the target as judged
+
+# Caller-owned scratch of one arena: `slots` entries each.
+ctypedef struct scratch_t:
+    float *distance
+    uint32_t *candidate
+
+# All fill `out` (at most `most`) nearest first, ties by lowest seat then shape, and return the count.
+# `skip` is the shooter's seat. `mask[slot]` = 0 leaves a seat out (own team, say). `direction` is a unit
+# vector. `stopped` is where map geometry ended the ray, or `reach`.
+cdef int hitscan(const history_t *history, const instant_t *instant, uint8_t on_break, const rig_t *rig,
+                 const world_t *world, const uint8_t *mask, uint32_t skip, const vec3 *origin,
+                 const vec3 *direction, double reach, int most, scratch_t *scratch, contact_t *out,
+                 double *stopped) noexcept nogil
+# A cone of half angle `arc` and length `reach` from the origin, with line of sight.
+cdef int melee(const history_t *history, const instant_t *instant, uint8_t on_break, const rig_t *rig,
+               const world_t *world, const uint8_t *mask, uint32_t skip, const vec3 *origin,
+               const vec3 *direction, double arc, double reach, int most, scratch_t *scratch,
+               contact_t *out) noexcept nogil
+# Present poses (newest row). `direct` is the seat hit by the projectile itself (share 0), or -1.
+cdef int blast(const history_t *history, const rig_t *rig, const world_t *world, const uint8_t *mask,
+               int direct, const vec3 *centre, double radius, int most, scratch_t *scratch,
+               contact_t *out) noexcept nogil
+# One step of a projectile: a sphere from `start` along `delta`, against players (newest row) and the map.
+# Returns 0 nothing, 1 a player (`out`), 2 the map (`normal`); `share` of the step gone.
+cdef int sweep(const history_t *history, const rig_t *rig, const world_t *world, const uint8_t *mask,
+               uint32_t skip, const vec3 *start, const vec3 *delta, double radius, scratch_t *scratch,
+               contact_t *out, double *share, vec3 *normal) noexcept nogil
+# A direction drawn evenly from the cone of half angle `spread` about `direction`.
+cdef vec3 scatter(const vec3 *direction, double spread, uint32_t draw_a, uint32_t draw_b) noexcept nogil

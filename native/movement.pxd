@@ -1,0 +1,31 @@
+"""Is a move possible? Budgets of distance and of time, gravity, map geometry."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from native.types cimport move_rules_t, move_t, vec3
+from native.world cimport world_t
+
+ctypedef struct mover_t:
+    vec3 position               # feet, authoritative
+    vec3 velocity
+    double yaw
+    double pitch
+    uint32_t mode
+    uint8_t stance
+    uint8_t on_ground
+    double budget_m             # horizontal distance in hand
+    double rise_m               # left to climb of the present jump
+    int64_t last_us             # server clock of the last judged move
+    int64_t client_us           # client clock of it; 0: none yet
+    int64_t discrepancy_us      # client clock gained on the server's
+    uint8_t paying_back
+    int64_t violation_milli     # running score
+    int64_t violation_us        # when it was last decayed
+    int64_t granted_until_us    # MODE_DASH allowed until then
+    double granted_mps
+    int32_t speed_q16           # product of effects; 65536: plain
+
+cdef void mover_place(mover_t *mover, const move_rules_t *rules, const vec3 *position, double yaw, int64_t now_us) noexcept nogil
+# Accepts (and applies), corrects (mover unchanged but for clocks and score: the caller sends its pose) or
+# rejects. Returns the Outcome; `reason` says which rule.
+cdef uint32_t move_judge(const move_rules_t *rules, const world_t *world, mover_t *mover, const move_t *move,
+                         int64_t now_us, uint32_t *reason) noexcept nogil
