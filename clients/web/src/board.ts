@@ -1,0 +1,46 @@
+// The lists beside the arena: who leads, and who killed whom.
+import type { KillEvent } from "./gen/arenamesh/combat/v1/event_pb.js";
+import { Region } from "./gen/arenamesh/combat/v1/verdict_pb.js";
+import type { Match } from "./match.js";
+import { colour } from "./scene.js";
+import { FLAG_ALIVE } from "./snapshots.js";
+
+const KILLS_SHOWN = 8;
+
+/** Players by kills, then fewer deaths. */
+export function showBoard(body: HTMLTableSectionElement, match: Match): void {
+  const players = [...(match.timeline.newest?.players.values() ?? [])];
+  players.sort((a, b) => b.kills - a.kills || a.deaths - b.deaths || a.slot - b.slot);
+  body.replaceChildren(
+    ...players.map((player) => {
+      const row = document.createElement("tr");
+      const name = cell(match.name(player.slot));
+      name.style.color = colour(player);
+      const alive = (player.flags & FLAG_ALIVE) !== 0;
+      row.classList.toggle("dead", !alive);
+      row.append(name, cell(alive ? String(Math.ceil(player.health)) : "–"), cell(String(player.kills)), cell(String(player.deaths)));
+      return row;
+    }),
+  );
+}
+
+export function showKill(feed: HTMLOListElement, match: Match, kill: KillEvent): void {
+  const item = document.createElement("li");
+  const weapon = kill.weapon > 0 ? (match.weapons[kill.weapon - 1] ?? "weapon") : "arena";
+  const detail = [weapon, kill.region === Region.HEAD ? "headshot" : "", `${Math.round(kill.distanceMm / 1000)} m`];
+  item.append(strong(match.name(kill.killer)), ` ${detail.filter(Boolean).join(" · ")} `, strong(match.name(kill.victim)));
+  feed.prepend(item);
+  while (feed.children.length > KILLS_SHOWN) feed.lastElementChild?.remove();
+}
+
+function cell(text: string): HTMLTableCellElement {
+  const element = document.createElement("td");
+  element.textContent = text;
+  return element;
+}
+
+function strong(text: string): HTMLElement {
+  const element = document.createElement("strong");
+  element.textContent = text;
+  return element;
+}

@@ -1,0 +1,16 @@
+import { defineConfig } from "vite";
+
+// `npm run dev` serves the page with the running mesh behind it.
+const edge = "http://localhost:8080";
+
+export default defineConfig({
+  build: { target: "es2023", sourcemap: true },
+  server: {
+    proxy: {
+      "/arenamesh.combat.v1.CombatService": edge,
+      "/dev": edge,
+      "/maps": edge,
+      "/rulesets": edge,
+    },
+  },
+});
