@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
+
+from google.api import annotations_pb2
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    struct_pb2,
+    timestamp_pb2,
+)
+from protovalidate._gen.buf.validate import validate_pb
 
 GENERATED = ("arenamesh/combat", "arenamesh/common", "arenamesh/events", "buf")
 # Shown to Python programs as `buf.validate.validate_pb2`, which the stubs import.
@@ -37,9 +49,14 @@ def generate(root: Path) -> None:
     _protoc(
         root,
         validate,
-        [f"--descriptor_set_out={image}", "--include_imports", "--include_source_info", *sources]
-        # Envoy must know the types that travel in error details.
-        + ["google/rpc/error_details.proto"],
+        [
+            f"--descriptor_set_out={image}",
+            "--include_imports",
+            "--include_source_info",
+            *sources,
+            # Envoy must know the types that travel in error details.
+            "google/rpc/error_details.proto",
+        ],
     )
     for folder in GENERATED:
         for directory in [out / folder, *(path for path in (out / folder).rglob("*") if path.is_dir())]:
@@ -47,16 +64,19 @@ def generate(root: Path) -> None:
 
 
 def _protoc(root: Path, validate: Path, arguments: list[str]) -> None:
-    packages = sysconfig.get_paths()["purelib"]
+    # Found by import and by PATH: an isolated build keeps neither beside its interpreter.
+    googleapis = Path(annotations_pb2.__file__).parents[2]
+    scripts = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    plugin = shutil.which("protoc-gen-mypy_grpc", path=scripts)
     subprocess.run(
         [
             sys.executable,
             "-m",
             "grpc_tools.protoc",
             f"--proto_path={root / 'proto'}",
-            f"--proto_path={packages}",
+            f"--proto_path={googleapis}",
             f"--descriptor_set_in={validate}",
-            f"--plugin=protoc-gen-mypy_grpc={Path(sys.executable).parent / 'protoc-gen-mypy_grpc'}",
+            f"--plugin=protoc-gen-mypy_grpc={plugin}",
             *arguments,
         ],
         check=True,
@@ -65,17 +85,6 @@ def _protoc(root: Path, validate: Path, arguments: list[str]) -> None:
 
 def _validate_descriptors() -> bytes:
     """The field rules' own schema, which the protovalidate wheel carries only in compiled form."""
-    from google.protobuf import (
-        any_pb2,
-        descriptor_pb2,
-        duration_pb2,
-        empty_pb2,
-        field_mask_pb2,
-        struct_pb2,
-        timestamp_pb2,
-    )
-    from protovalidate._gen.buf.validate import validate_pb
-
     files = descriptor_pb2.FileDescriptorSet()
     files.file.add().ParseFromString(validate_pb._DESC.proto.to_binary())
     known = (descriptor_pb2, any_pb2, duration_pb2, empty_pb2, field_mask_pb2, struct_pb2, timestamp_pb2)

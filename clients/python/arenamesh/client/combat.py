@@ -1,0 +1,229 @@
+"""The combat service's unary calls: session metadata, deadlines, retries where safe, typed errors."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from google.protobuf import field_mask_pb2
+from grpc import aio
+
+from arenamesh.client.errors import Unauthenticated, from_rpc
+from arenamesh.client.retry import Backoff, retrying
+from arenamesh.client.tokens import TokenSource
+from arenamesh.combat.v1 import (
+    play_pb2,
+    service_pb2,
+    service_pb2_grpc,
+    session_pb2,
+    snapshot_pb2,
+    spectate_pb2,
+    statistics_pb2,
+    verdict_pb2,
+)
+
+T = TypeVar("T")
+SessionType = session_pb2.SessionType
+SessionStatus = session_pb2.SessionStatus
+
+ONCE = Backoff(attempts=1)
+
+
+class Combat:
+    """Every method raises a `MeshError` when it is refused or not answered within `deadline_s`."""
+
+    def __init__(
+        self,
+        stub: service_pb2_grpc.CombatServiceAsyncStub,
+        tokens: TokenSource,
+        *,
+        deadline_s: float,
+        backoff: Backoff,
+    ) -> None:
+        self._stub = stub
+        self._tokens = tokens
+        self._deadline_s = deadline_s
+        self._backoff = backoff
+
+    # -- sessions -----------------------------------------------------------------------------
+
+    async def create_session(
+        self,
+        name: str,
+        *,
+        type: session_pb2.SessionType = session_pb2.SESSION_TYPE_TRAINING,  # noqa: A002
+        map_id: str = "",
+        mode: str = "",
+        ruleset: str = "",
+        ruleset_version: int = 0,
+        max_players: int = 0,
+        min_players: int = 0,
+        tick_rate_hz: int = 0,
+        spectator_delay_s: int = 0,
+        request_id: str = "",
+    ) -> session_pb2.Session:
+        """A new session. Empty and 0 mean the mesh's defaults.
+
+        Args:
+            request_id: the same id gives the same session again; a fresh one by default.
+        """
+        session = session_pb2.Session(
+            name=name,
+            type=type,
+            map_id=map_id,
+            game_mode=mode,
+            max_players=max_players,
+            min_players=min_players,
+            tick_rate_hz=tick_rate_hz,
+            spectator_delay_s=spectator_delay_s,
+        )
+        if ruleset:
+            session.ruleset.name, session.ruleset.version = ruleset, ruleset_version
+        request = service_pb2.CreateSessionRequest(request_id=request_id or uuid.uuid4().hex, session=session)
+        answer = await self._call(self._stub.CreateSession, request, retry=True)
+        return answer.session
+
+    async def get_session(self, session_id: str) -> session_pb2.Session:
+        request = service_pb2.GetSessionRequest(session_id=session_id)
+        return (await self._call(self._stub.GetSession, request, session_id, retry=True)).session
+
+    async def list_sessions(
+        self,
+        *,
+        status: session_pb2.SessionStatus = session_pb2.SESSION_STATUS_UNSPECIFIED,
+        type: session_pb2.SessionType = session_pb2.SESSION_TYPE_UNSPECIFIED,  # noqa: A002
+        page_size: int = 0,
+    ) -> AsyncIterator[session_pb2.Session]:
+        """Newest first, page after page as they are wanted."""
+        request = service_pb2.ListSessionsRequest(page_size=page_size, status=status, type=type)
+        while True:
+            page = await self._call(self._stub.ListSessions, request, retry=True)
+            for session in page.sessions:
+                yield session
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def update_session(
+        self, session_id: str, session: session_pb2.Session, *fields: str
+    ) -> session_pb2.Session:
+        """Changes `fields` (every one that is set, when none is named) to their values in `session`."""
+        request = service_pb2.UpdateSessionRequest(
+            session_id=session_id, session=session, update_mask=field_mask_pb2.FieldMask(paths=fields)
+        )
+        return (await self._call(self._stub.UpdateSession, request, session_id)).session
+
+    async def start_session(self, session_id: str) -> session_pb2.Session:
+        """WAITING becomes ACTIVE."""
+        session = session_pb2.Session(status=session_pb2.SESSION_STATUS_ACTIVE)
+        return await self.update_session(session_id, session, "status")
+
+    async def end_session(self, session_id: str) -> session_pb2.Session:
+        """ACTIVE becomes ENDED, WAITING becomes ABORTED."""
+        request = service_pb2.EndSessionRequest(session_id=session_id)
+        return (await self._call(self._stub.EndSession, request, session_id)).session
+
+    async def join(self, session_id: str, player_id: str = "", *, team: int = 0) -> snapshot_pb2.Seat:
+        """Takes a seat, or the same one again. `player_id`: for game servers; `team`: 0 for the smallest."""
+        request = service_pb2.JoinSessionRequest(session_id=session_id, player_id=player_id, team=team)
+        return (await self._call(self._stub.JoinSession, request, session_id, retry=True)).seat
+
+    async def leave(self, session_id: str, player_id: str = "") -> None:
+        request = service_pb2.LeaveSessionRequest(session_id=session_id, player_id=player_id)
+        await self._call(self._stub.LeaveSession, request, session_id)
+
+    # -- single commands, for programs that hold no stream --------------------------------------
+
+    async def apply_damage(
+        self, session_id: str, command: play_pb2.Command, *, player_id: str = ""
+    ) -> verdict_pb2.Verdict:
+        """Judges a `shot` or `damage` command. With a `sequence` it is safe to repeat, and is retried."""
+        request = service_pb2.ApplyDamageRequest(
+            session_id=session_id,
+            player_id=player_id,
+            sequence=command.sequence,
+            view_tick=command.view_tick,
+            view_fraction=command.view_fraction,
+        )
+        if command.HasField("shot"):
+            request.shot.CopyFrom(command.shot)
+        elif command.HasField("damage"):
+            request.direct.CopyFrom(command.damage)
+        else:
+            raise ValueError("apply_damage takes a shot or damage command")
+        retry = command.sequence > 0
+        return (await self._call(self._stub.ApplyDamage, request, session_id, retry=retry)).verdict
+
+    async def execute_action(
+        self, session_id: str, command: play_pb2.Command, *, player_id: str = ""
+    ) -> verdict_pb2.Verdict:
+        """Judges an `action` command; see `apply_damage`."""
+        request = service_pb2.ExecuteActionRequest(
+            session_id=session_id, player_id=player_id, sequence=command.sequence, action=command.action
+        )
+        retry = command.sequence > 0
+        return (await self._call(self._stub.ExecuteAction, request, session_id, retry=retry)).verdict
+
+    async def update_position(
+        self, session_id: str, command: play_pb2.Command, *, player_id: str = ""
+    ) -> verdict_pb2.Verdict:
+        """Judges a `move` command; see `apply_damage`."""
+        request = service_pb2.UpdatePositionRequest(
+            session_id=session_id, player_id=player_id, sequence=command.sequence, move=command.move
+        )
+        retry = command.sequence > 0
+        return (await self._call(self._stub.UpdatePosition, request, session_id, retry=retry)).verdict
+
+    # -- looking ------------------------------------------------------------------------------
+
+    async def get_state(self, session_id: str) -> service_pb2.GetStateResponse:
+        request = service_pb2.GetStateRequest(session_id=session_id)
+        return await self._call(self._stub.GetState, request, session_id, retry=True)
+
+    async def session_stats(self, session_id: str) -> list[statistics_pb2.PlayerStats]:
+        request = service_pb2.GetSessionStatsRequest(session_id=session_id)
+        return list((await self._call(self._stub.GetSessionStats, request, session_id, retry=True)).players)
+
+    async def spectate(
+        self, session_id: str, *, follow_player_id: str = "", delay_s: int = 0
+    ) -> AsyncIterator[spectate_pb2.SpectatorFrame]:
+        """Frame after frame until the session ends; put `frame.snapshot` on a `World` to look at it."""
+        request = spectate_pb2.SpectateRequest(
+            session_id=session_id, follow_player_id=follow_player_id, delay_s=delay_s
+        )
+        call = self._stub.Spectate(request, metadata=await self._metadata(session_id))
+        try:
+            while (response := await call.read()) is not aio.EOF:
+                assert isinstance(response, spectate_pb2.SpectateResponse)
+                yield response.frame
+        except aio.AioRpcError as error:
+            raise from_rpc(error) from error
+        finally:
+            call.cancel()
+
+    # -- how ----------------------------------------------------------------------------------
+
+    async def _metadata(self, session_id: str) -> tuple[tuple[str, str], ...]:
+        bearer = ("authorization", f"Bearer {await self._tokens.get()}")
+        return (bearer, ("x-session-id", session_id)) if session_id else (bearer,)
+
+    async def _call(
+        self, method: Callable[..., Awaitable[T]], request: Any, session_id: str = "", *, retry: bool = False
+    ) -> T:
+        async def once() -> T:
+            metadata = await self._metadata(session_id)
+            try:
+                return await method(request, metadata=metadata, timeout=self._deadline_s)
+            except aio.AioRpcError as error:
+                raise from_rpc(error) from error
+
+        backoff = self._backoff if retry else ONCE
+        try:
+            return await retrying(once, backoff)
+        except Unauthenticated:
+            # Refused before anything happened, so safe for every call: once more with a fresh token.
+            if not self._tokens.renewable:
+                raise
+            self._tokens.refuse(await self._tokens.get())
+            return await retrying(once, backoff)

@@ -1,0 +1,59 @@
+"""When to try again and how long to wait before it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+
+from arenamesh.client.errors import MeshError, ResourceExhausted
+
+T = TypeVar("T")
+
+# A worker that stops answers CANCELLED to what it still held; nothing local cancels with that code.
+LOST = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential, with full jitter so that clients of a lost worker do not come back at the same instant."""
+
+    first_s: float = 0.05
+    factor: float = 2.0
+    max_s: float = 2.0
+    attempts: int = 5
+    """Tries altogether; the error of the last one is raised."""
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after the failed try number `attempt`, 1 for the first."""
+        ceiling = min(self.max_s, self.first_s * self.factor ** min(attempt - 1, 32))
+        return ceiling * (0.5 + 0.5 * random.random())
+
+
+def may_retry(error: MeshError) -> bool:
+    """Nothing came of the call, and another try may succeed. Only asked of idempotent calls."""
+    if isinstance(error, ResourceExhausted):
+        return error.retry_after is not None
+    return error.status in LOST
+
+
+async def retrying(call: Callable[[], Awaitable[T]], backoff: Backoff) -> T:
+    """Awaits `call()` until it succeeds, is refused for good, or the tries are used up.
+
+    Raises:
+        MeshError: of the last try.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return await call()
+        except MeshError as error:
+            if attempt >= backoff.attempts or not may_retry(error):
+                raise
+            wait = max(error.retry_after or 0.0, backoff.delay(attempt))
+        await asyncio.sleep(wait)
