@@ -1,0 +1,37 @@
+"""What happens around every RPC, outermost first. This list is the order.
+
+An interceptor is a plain function `(method, behaviour) -> behaviour`, applied once at start-up, so it
+costs a call only what it does. One form serves unary and streaming methods because every behaviour is
+a coroutine: streams read and write through the context.
+"""
+
+from collections.abc import Sequence
+
+from services.chassis.auth import Verifier
+from services.chassis.interceptors.auth import auth
+from services.chassis.interceptors.codec import codec
+from services.chassis.interceptors.deadline import deadline
+from services.chassis.interceptors.errors import errors
+from services.chassis.interceptors.metrics import metrics
+from services.chassis.method import Behaviour, Interceptor, Method
+from services.chassis.metrics import ServiceMetrics
+
+
+def standard(
+    *, error_domain: str, verifier: Verifier, request_timeout_s: float, service_metrics: ServiceMetrics
+) -> tuple[Interceptor, ...]:
+    """The interceptors of every service, outermost first."""
+    return (
+        errors(error_domain),
+        metrics(service_metrics),
+        auth(verifier),
+        deadline(request_timeout_s),
+        codec,
+    )
+
+
+def wrap(method: Method, behaviour: Behaviour, interceptors: Sequence[Interceptor]) -> Behaviour:
+    """`behaviour` inside all `interceptors`, the first one outermost."""
+    for interceptor in reversed(interceptors):
+        behaviour = interceptor(method, behaviour)
+    return behaviour

@@ -1,0 +1,94 @@
+"""Every metric of the mesh, named here and nowhere else."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+# From a fast unary call (100 us) to the longest a caller waits.
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+# From a quiet tick (tens of us) to one that misses its slot at 10 Hz.
+_TICK_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+_BYTES = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+
+_RPC = ("grpc_type", "grpc_service", "grpc_method")
+GRPC_STARTED = Counter("grpc_server_started", "RPCs started.", _RPC)
+GRPC_HANDLED = Counter("grpc_server_handled", "RPCs completed, by code.", (*_RPC, "grpc_code"))
+GRPC_HANDLING_SECONDS = Histogram("grpc_server_handling_seconds", "RPC duration.", _RPC, buckets=_SECONDS)
+
+DATABASE_WAIT_SECONDS = Histogram("database_wait_seconds", "Wait for a connection.", buckets=_SECONDS)
+DATABASE_SECONDS = Histogram(
+    "database_transaction_seconds", "Transaction, retries included.", buckets=_SECONDS
+)
+DATABASE_RETRIES = Counter("database_retries", "Transactions tried again, by SQLSTATE.", ("sqlstate",))
+
+COMBAT_SESSIONS_CREATED = Counter("combat_sessions_created", "Sessions created.", ("type",))
+COMBAT_ACTIVE_SESSIONS = Gauge("combat_active_sessions", "Sessions this worker plays.")
+COMBAT_PLAYERS = Gauge("combat_players", "Seats taken in the sessions of this worker.")
+COMBAT_STREAMS = Gauge("combat_streams", "Open streams, by kind.", ("kind",))
+COMBAT_REQUEST_SECONDS = Histogram(
+    "combat_request_duration_seconds", "Call duration; streams: their life.", ("method",), buckets=_SECONDS
+)
+COMBAT_ERRORS = Counter("combat_errors", "Calls that ended with an error.", ("method", "code"))
+COMBAT_TICK_SECONDS = Histogram(
+    "combat_tick_seconds", "One tick: simulate and hand out.", buckets=_TICK_SECONDS
+)
+COMBAT_TICK_LATE_SECONDS = Histogram(
+    "combat_tick_late_seconds", "How late a tick began.", buckets=_TICK_SECONDS
+)
+COMBAT_QUEUE_BYTES = Histogram(
+    "combat_queue_bytes", "Size of one message to a player, after joining.", buckets=_BYTES
+)
+COMBAT_STREAM_ENDS = Counter(
+    "combat_stream_ends", "Play streams ended by the server, by reason.", ("reason",)
+)
+
+# What the native arenas count, read when the metrics are scraped.
+_NATIVE: Mapping[str, tuple[str, str]] = {
+    "commands": ("combat_commands", "Commands judged."),
+    "accepted": ("combat_commands_accepted", "Commands that happened."),
+    "corrected": ("combat_commands_corrected", "Moves answered with a correction."),
+    "rejected": ("combat_commands_rejected", "Commands refused."),
+    "repeated": ("combat_commands_repeated", "Commands sent again and answered from memory."),
+    "damage": ("combat_damage_events", "Times that damage was dealt."),
+    "shots": ("combat_shots", "Shots judged."),
+    "hits": ("combat_hits", "Targets hit."),
+    "kills": ("combat_kills", "Kills."),
+    "moves": ("combat_moves", "Moves judged."),
+    "actions": ("combat_actions", "Actions judged."),
+    "clamped": ("combat_rewinds_clamped", "Shots whose claimed view time was bounded."),
+    "frames": ("combat_frames", "Frames read."),
+    "bad_frames": ("combat_frames_malformed", "Frames that could not be read."),
+    "ticks": ("combat_ticks", "Simulation steps."),
+}
+
+
+class NativeCounters(Collector):
+    """Shows the arenas' own counters. `totals` returns monotone sums by the arenas' counter names."""
+
+    def __init__(self, totals: Callable[[], Mapping[str, int]]) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterable[Metric]:
+        totals = self._totals()
+        for key, (name, text) in _NATIVE.items():
+            yield CounterMetricFamily(name, text, value=totals.get(key, 0))
+
+    def register(self) -> None:
+        REGISTRY.register(self)
+
+    def unregister(self) -> None:
+        REGISTRY.unregister(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceMetrics:
+    """A service's own request metrics: a histogram by method, a counter by method and code."""
+
+    request_seconds: Histogram
+    errors: Counter
+
+
+COMBAT = ServiceMetrics(COMBAT_REQUEST_SECONDS, COMBAT_ERRORS)

@@ -1,0 +1,129 @@
+"""One `run()` for all services: build, health, admin port, signals, drain."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from services.chassis.admin import Admin, Check
+from services.chassis.interceptors import wrap
+from services.chassis.method import Behaviour, Interceptor, Method, methods_of
+from services.chassis.settings import Settings
+
+_log = structlog.get_logger()
+
+
+def options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Channel arguments of every server."""
+    return [
+        # A second process on the port must fail to bind, not share it: sessions are sticky.
+        ("grpc.so_reuseport", 0),
+        # The edge pings idle connections; the default would end them after five seconds.
+        ("grpc.http2.min_ping_interval_without_data_ms", 500),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        # Windows that grow with the link would buffer megabytes for a reader that stopped.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 65536),
+        ("grpc.max_metadata_size", 16384),
+    ]
+
+
+def handlers(
+    service: ServiceDescriptor, servicer: object, interceptors: Sequence[Interceptor]
+) -> grpc.GenericRpcHandler:
+    """Every method of the contract, found by name on `servicer`, inside the interceptors.
+
+    Raises:
+        AccessUndeclaredError: a method declares no roles.
+        AttributeError: the servicer lacks a method.
+    """
+    table = {}
+    for method in methods_of(service):
+        behaviour: Behaviour = getattr(servicer, method.name)
+        if not asyncio.iscoroutinefunction(behaviour):
+            raise TypeError(f"{method.name}: must be a coroutine; streams use context.read() and write()")
+        table[method.name] = _handler(method, wrap(method, behaviour, interceptors))
+    return grpc.method_handlers_generic_handler(service.full_name, table)
+
+
+def _handler(method: Method, behaviour: Behaviour) -> grpc.RpcMethodHandler[bytes, bytes]:
+    make = {
+        "unary": grpc.unary_unary_rpc_method_handler,
+        "server_stream": grpc.unary_stream_rpc_method_handler,
+        "client_stream": grpc.stream_unary_rpc_method_handler,
+        "bidi_stream": grpc.stream_stream_rpc_method_handler,
+    }[method.kind]
+    return make(behaviour)  # no serialisers: see interceptors/codec.py
+
+
+async def _nothing() -> None:
+    return None
+
+
+@dataclass
+class Server:
+    """A gRPC server with health, and the admin port beside it."""
+
+    settings: Settings
+    service: ServiceDescriptor
+    servicer: object
+    interceptors: Sequence[Interceptor]
+    checks: Mapping[str, Check]
+    # Told once the server takes no new calls: say goodbye to streams, save, hand over.
+    on_drain: Callable[[], Awaitable[None]] = _nothing
+    port: int = field(init=False, default=0)
+    admin_port: int = field(init=False, default=0)
+
+    async def start(self) -> None:
+        """Binds both ports and serves. Raises RuntimeError when a port is taken."""
+        settings = self.settings
+        self._health = health.aio.HealthServicer()
+        self._admin = Admin(self.checks)
+        self._grpc = grpc.aio.server(
+            options=options(settings.max_message_bytes),
+            maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+        )
+        self._grpc.add_generic_rpc_handlers((handlers(self.service, self.servicer, self.interceptors),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
+        await self._grpc.start()
+        self.admin_port = await self._admin.start(settings.host, settings.admin_port)
+        await self._health.set(self.service.full_name, health_pb2.HealthCheckResponse.SERVING)
+        _log.info("serving", port=self.port, admin_port=self.admin_port)
+
+    async def stop(self) -> None:
+        """Says NOT_SERVING, drains, waits for open calls up to `drain_s`, then ends them."""
+        _log.info("draining", seconds=self.settings.drain_s)
+        self._admin.drain()
+        await self._health.enter_graceful_shutdown()
+        stopping = asyncio.create_task(self._grpc.stop(self.settings.drain_s))
+        try:
+            await self.on_drain()
+        finally:
+            await stopping
+            await self._admin.stop()
+        _log.info("stopped")
+
+
+async def run(server: Server) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def stop(number: signal.Signals) -> None:
+        _log.info("stop asked", signal=number.name)
+        asked.set()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    await server.start()
+    await asked.wait()
+    await server.stop()

@@ -1,0 +1,28 @@
+"""The field rules of the contract (`buf.validate`), applied to a decoded message."""
+
+import protovalidate
+from google.protobuf.message import Message
+
+from services.chassis.errors import FieldViolation, InvalidArgument
+
+
+def check(message: Message) -> None:
+    """Raises InvalidArgument (FIELD_INVALID) with the path and rule of every field that breaks one."""
+    found = protovalidate.collect_violations(message)
+    if not found:
+        return
+    violations = [FieldViolation(_path(v.proto), v.proto.message or v.proto.rule_id) for v in found]
+    raise InvalidArgument(
+        "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in violations),
+        reason="FIELD_INVALID",
+        violations=violations,
+    )
+
+
+def _path(violation: protovalidate.ViolationPb) -> str:
+    if violation.field is None:
+        return ""
+    return ".".join(
+        element.field_name + (f"[{element.subscript.value}]" if element.subscript else "")
+        for element in violation.field.elements
+    )

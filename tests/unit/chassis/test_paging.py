@@ -1,0 +1,62 @@
+"""Page sizes and tokens by AIP-158."""
+
+import base64
+import json
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.chassis import paging
+from services.chassis.errors import InvalidArgument
+
+
+@pytest.mark.parametrize(("asked", "rows"), [(0, 50), (1, 1), (1000, 1000), (1001, 1000)])
+def test_size(asked: int, rows: int) -> None:
+    assert paging.size(asked) == rows
+
+
+def test_negative_size() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        paging.size(-1)
+    assert caught.value.violations[0].field == "page_size"
+
+
+@given(st.lists(st.text(), min_size=1, max_size=3), st.text())
+def test_a_token_brings_its_key_back(last: list[str], query: str) -> None:
+    token = paging.encode(last, query)
+    assert set(token) <= set(string.ascii_letters + string.digits + "-_")
+    assert paging.decode(token, query, fields=len(last)) == last
+
+
+def test_no_token_is_the_first_page() -> None:
+    assert paging.decode("", "q", fields=2) is None
+
+
+def refused(token: str, query: str = "q", fields: int = 2) -> str:
+    with pytest.raises(InvalidArgument) as caught:
+        paging.decode(token, query, fields=fields)
+    assert caught.value.reason == "PAGE_TOKEN_INVALID"
+    assert caught.value.violations[0].field == "page_token"
+    return caught.value.text
+
+
+def test_a_token_of_another_filter() -> None:
+    assert "another filter" in refused(paging.encode(["a", "b"], "status=1"), "status=2")
+
+
+def test_a_token_of_another_list() -> None:
+    assert "this list" in refused(paging.encode(["a"], "q"))
+
+
+@pytest.mark.parametrize(
+    "body", [None, 5, [], ["x"], {}, [2, "f", "a", "b"], [1, "f", 3, 4], [1, None, "a", "b"]], ids=str
+)
+def test_a_made_up_token(body: object) -> None:
+    refused(base64.urlsafe_b64encode(json.dumps(body).encode()).decode())
+
+
+@given(st.text(max_size=40).filter(bool))
+def test_any_text_is_refused_in_words(token: str) -> None:
+    refused(token)
