@@ -5,7 +5,7 @@ from native.types cimport pose_t
 
 ctypedef struct history_t:
     uint32_t ticks          # rows, a power of two
-    uint32_t slots          # columns, padded to 16
+    uint32_t slots          # columns, rounded up to a multiple of 16
     uint32_t tick_rate
     uint32_t newest         # tick of the newest row
     uint32_t rows           # rows written, at most `ticks`
@@ -35,3 +35,6 @@ cdef int64_t tick_time(uint32_t tick, uint32_t tick_rate) noexcept nogil
 cdef instant_t history_at(const history_t *history, int64_t time_us) noexcept nogil
 # The pose of one seat; 0 when it cannot be hit then (absent, dead, or a break and BREAK_REJECT).
 cdef int history_sample(const history_t *history, uint32_t slot, const instant_t *instant, uint8_t on_break, pose_t *out) noexcept nogil
+
+cdef class History:         # the Python door
+    cdef history_t c

@@ -12,7 +12,6 @@ from fractions import Fraction
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.optimize import brentq
 
 from native import geometry
 from native.reference import geometry as twin
@@ -120,7 +119,11 @@ def walk(origin: Vec, direction: Vec, shape: Shape, inflate: float) -> tuple[flo
                 return MISS, least
             if here <= 0.0:
                 return t, least
-            return float(brentq(height, t, bottom, xtol=1e-13)), least
+            outside, inside = t, bottom
+            for _ in range(60):
+                middle = (outside + inside) / 2.0
+                outside, inside = (middle, inside) if height(middle) > 0.0 else (outside, middle)
+            return inside, least
         t += here
     return MISS, least
 
@@ -146,7 +149,9 @@ def exact_square_to_line(origin: Vec, direction: Vec, point: Vec) -> Fraction:
     """Squared distance of a point to a line, exactly."""
     o, d, p = ([Fraction(value) for value in v] for v in (origin, direction, point))
     w = [a - b for a, b in zip(p, o, strict=True)]
-    dd, wd, ww = (sum(a * b for a, b in zip(s, t, strict=True)) for s, t in ((d, d), (w, d), (w, w)))
+    dd, wd, ww = (
+        sum((a * b for a, b in zip(s, t, strict=True)), Fraction(0)) for s, t in ((d, d), (w, d), (w, w))
+    )
     return ww - wd * wd / dd
 
 
