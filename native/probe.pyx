@@ -1,0 +1,166 @@
+"""A door for tests to the native modules that have no Python face: `wire` and `snapshot`."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+from native.types cimport (
+    COMMAND_ACTION, COMMAND_DAMAGE, COMMAND_MOVE, COMMAND_SHOT, MAX_HITS, command_t, direct_t, hit_t,
+    move_t, shot_t, use_t, verdict_t,
+)
+from native.wire cimport (
+    begin_message, cursor_t, end_message, frame_t, next_command, read_frame, status_name, write_bytes,
+    write_double, write_fixed32, write_fixed64, write_float, write_packed_doubles, write_packed_fixed32s,
+    write_packed_sints, write_raw, write_sint, write_sint_always, write_varint, write_varint_always,
+    write_verdict, writer_t,
+)
+from native.reference.wire import Command, Frame
+
+
+# ---- wire: reading -------------------------------------------------------------------------------
+
+cdef tuple _body(const command_t *command):
+    cdef const move_t *move = &command.move
+    cdef const shot_t *shot = &command.shot
+    cdef const use_t *use = &command.use
+    cdef const direct_t *direct = &command.direct
+    if command.kind == COMMAND_MOVE:
+        return (move.x, move.y, move.z, move.yaw, move.pitch, move.mode, <uint64_t>move.client_time_us)
+    if command.kind == COMMAND_SHOT:
+        return (
+            shot.weapon, shot.origin.x, shot.origin.y, shot.origin.z,
+            shot.direction.x, shot.direction.y, shot.direction.z,
+        )
+    if command.kind == COMMAND_ACTION:
+        return (use.action, use.target, use.point.x, use.point.y, use.point.z)
+    if command.kind == COMMAND_DAMAGE:
+        return (direct.target, direct.amount_milli, direct.source, bool(direct.bypass))
+    return ()
+
+
+def decode(bytes data not None, uint32_t most_commands=1024):
+    cdef size_t size = len(data)
+    # A heap block of exactly the frame's size: a memory checker sees one byte too far.
+    cdef uint8_t *block = <uint8_t *>malloc(size)
+    cdef frame_t frame
+    cdef command_t command
+    cdef cursor_t cursor
+    cdef uint32_t status
+    if block == NULL and size:
+        raise MemoryError
+    try:
+        memcpy(block, <const char *>data, size)
+        status = read_frame(block, <uint32_t>size, most_commands, &frame)
+        if status:
+            raise ValueError(status_name(status))
+        cursor.at = block
+        cursor.end = block + size
+        commands = []
+        while next_command(&cursor, &command):
+            commands.append(Command(
+                command.slot, command.sequence, command.view_tick, command.view_fraction, command.kind,
+                command.reason, _body(&command), (<const char *>command.raw)[:command.raw_size],
+            ))
+    finally:
+        free(block)
+    return Frame(
+        bool(frame.has_hello), frame.frame, frame.view_tick, frame.view_fraction, frame.acked_snapshot,
+        frame.ping_us, frame.commands, commands,
+    )
+
+
+# ---- wire: writing -------------------------------------------------------------------------------
+
+cdef void _fill_verdict(object given, verdict_t *out):
+    memset(out, 0, sizeof(verdict_t))
+    out.slot, out.sequence, out.outcome, out.reason = given.slot, given.sequence, given.outcome, given.reason
+    out.repeated, out.journal_sequence = given.repeated, given.journal_sequence
+    out.rewind_us, out.clamp, out.ammo = given.rewind_us, given.clamp, given.ammo
+    out.hits = len(given.hits)
+    for i, hit in enumerate(given.hits[:MAX_HITS]):
+        _fill_hit(hit, &out.hit[i])
+    if given.correction is not None:
+        out.corrected = 1
+        out.position.x, out.position.y, out.position.z = given.correction[:3]
+        out.velocity.x, out.velocity.y, out.velocity.z = given.correction[3:]
+
+
+cdef void _fill_hit(object given, hit_t *out):
+    out.slot, out.region, out.distance_m, out.reason = given.slot, given.region, given.distance_m, given.reason
+    out.dealt_milli, out.armour_milli, out.shield_milli = given.dealt_milli, given.armour_milli, given.shield_milli
+    out.overkill_milli, out.health_milli = given.overkill_milli, given.health_milli
+    out.healed_milli, out.critical, out.lethal = given.healed_milli, given.critical, given.lethal
+
+
+cdef class Writer:
+    cdef writer_t c
+    cdef list _marks
+
+    def __cinit__(self, uint32_t size):
+        self.c.start = <uint8_t *>malloc(size)
+        if self.c.start == NULL and size:
+            raise MemoryError
+        self.c.at = self.c.start
+        self.c.end = self.c.start + size
+        self.c.full = 0
+        self._marks = []
+
+    def __dealloc__(self):
+        free(self.c.start)
+
+    @property
+    def full(self):
+        return bool(self.c.full)
+
+    def value(self):
+        return (<const char *>self.c.start)[:self.c.at - self.c.start]
+
+    def varint(self, uint32_t number, uint64_t value):
+        write_varint(&self.c, number, value)
+
+    def varint_always(self, uint32_t number, uint64_t value):
+        write_varint_always(&self.c, number, value)
+
+    def sint(self, uint32_t number, int64_t value):
+        write_sint(&self.c, number, value)
+
+    def sint_always(self, uint32_t number, int64_t value):
+        write_sint_always(&self.c, number, value)
+
+    def fixed32(self, uint32_t number, uint32_t value):
+        write_fixed32(&self.c, number, value)
+
+    def fixed64(self, uint32_t number, uint64_t value):
+        write_fixed64(&self.c, number, value)
+
+    def float32(self, uint32_t number, float value):
+        write_float(&self.c, number, value)
+
+    def float64(self, uint32_t number, double value):
+        write_double(&self.c, number, value)
+
+    def octets(self, uint32_t number, bytes value not None):
+        write_bytes(&self.c, number, <const uint8_t *><const char *>value, <uint32_t>len(value))
+
+    def raw(self, bytes value not None):
+        write_raw(&self.c, <const uint8_t *><const char *>value, len(value))
+
+    def packed_doubles(self, uint32_t number, const double[::1] values):
+        write_packed_doubles(&self.c, number, &values[0] if len(values) else NULL, <uint32_t>len(values))
+
+    def packed_sints(self, uint32_t number, const int64_t[::1] values):
+        write_packed_sints(&self.c, number, &values[0] if len(values) else NULL, <uint32_t>len(values))
+
+    def packed_fixed32s(self, uint32_t number, const uint32_t[::1] values):
+        write_packed_fixed32s(&self.c, number, &values[0] if len(values) else NULL, <uint32_t>len(values))
+
+    def verdict(self, uint32_t number, given):
+        cdef verdict_t verdict
+        _fill_verdict(given, &verdict)
+        return bool(write_verdict(&self.c, number, &verdict))
+
+    def begin(self, uint32_t number):
+        self._marks.append(begin_message(&self.c, number) - self.c.start)
+
+    def end(self):
+        cdef Py_ssize_t offset = self._marks.pop()
+        end_message(&self.c, self.c.start + offset)
