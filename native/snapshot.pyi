@@ -1,1 +1,0 @@
-"""No Python face: other native modules `cimport` it. Tests reach it through `native.probe`."""

@@ -1,0 +1,22 @@
+"""The bot match that a developer sees first: ordinary clients, through the edge."""
+
+from __future__ import annotations
+
+import sys
+
+from services.mesh.process import Program
+from services.mesh.settings import ROOT, MeshSettings
+
+
+def program(settings: MeshSettings) -> Program:
+    return Program(
+        command=(sys.executable, "-m", "arenamesh.bots", "--edge", f"127.0.0.1:{settings.port}"),
+        log=settings.logs / "bots.log",
+        environment={
+            # By the environment: a command line is everybody's to read.
+            "JWT_SECRET": settings.jwt_secret,
+            "PYTHONPATH": str(ROOT / "clients" / "python"),
+            "PYTHONUNBUFFERED": "1",
+        },
+        folder=ROOT,
+    )
