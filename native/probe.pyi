@@ -2,6 +2,7 @@
 
 from array import array
 
+from native.reference.snapshot import Entity, Missile
 from native.reference.wire import Frame, Verdict
 
 def decode(data: bytes, most_commands: int = 1024) -> Frame:
@@ -32,3 +33,21 @@ class Writer:
     def begin(self, number: int) -> None: ...
     def end(self) -> None:
         """Ends the message that was begun last."""
+
+class Album:
+    """An `album_t` of the last `ticks` rows. Raises ValueError when there is none, or no seat."""
+
+    def __init__(self, ticks: int, slots: int) -> None: ...
+    def put(self, tick: int, row: dict[int, Entity]) -> None: ...
+    def write(
+        self,
+        writer: Writer,
+        number: int,
+        viewer: int,
+        baseline: int,
+        interest_mm: int,
+        missiles: list[Missile],
+    ) -> bool: ...
+
+def hash_bytes(seed: int, data: bytes) -> int: ...
+def hash_u64(seed: int, value: int) -> int: ...

@@ -3,6 +3,10 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
+from native.snapshot cimport (
+    album_begin, album_close, album_open, album_t, entity_t, hash_bytes as c_hash_bytes,
+    hash_u64 as c_hash_u64, missile_t, snapshot_write,
+)
 from native.types cimport (
     COMMAND_ACTION, COMMAND_DAMAGE, COMMAND_MOVE, COMMAND_SHOT, MAX_HITS, command_t, direct_t, hit_t,
     move_t, shot_t, use_t, verdict_t,
@@ -164,3 +168,53 @@ cdef class Writer:
     def end(self):
         cdef Py_ssize_t offset = self._marks.pop()
         end_message(&self.c, self.c.start + offset)
+
+
+# ---- snapshot ------------------------------------------------------------------------------------
+
+cdef void _fill_entity(object given, entity_t *out):
+    out.present = 1
+    out.x_mm, out.y_mm, out.z_mm, out.yaw, out.pitch = given.x_mm, given.y_mm, given.z_mm, given.yaw, given.pitch
+    out.mode, out.flags, out.team, out.weapon = given.mode, given.flags, given.team, given.weapon
+    out.health_milli, out.armour_milli, out.shield_milli = given.health_milli, given.armour_milli, given.shield_milli
+    out.kills, out.deaths = given.kills, given.deaths
+
+
+cdef class Album:
+    cdef album_t c
+
+    def __cinit__(self, uint32_t ticks, uint32_t slots):
+        album_open(&self.c, ticks, slots)
+
+    def __dealloc__(self):
+        album_close(&self.c)
+
+    def put(self, uint32_t tick, dict row not None):
+        cdef entity_t *out = album_begin(&self.c, tick)
+        for slot, entity in row.items():
+            if not 0 <= slot < self.c.slots:
+                raise IndexError(slot)
+            _fill_entity(entity, out + <uint32_t>slot)
+
+    def write(self, Writer writer not None, uint32_t number, int viewer, uint32_t baseline, int64_t interest_mm,
+              list missiles not None):
+        cdef uint32_t count = <uint32_t>len(missiles)
+        cdef missile_t *block = <missile_t *>malloc(count * sizeof(missile_t))
+        cdef missile_t *one
+        if block == NULL and count:
+            raise MemoryError
+        try:
+            for i, given in enumerate(missiles):
+                one = block + <uint32_t>i
+                one.id, one.owner, one.weapon, one.x_mm, one.y_mm, one.z_mm = given
+            return bool(snapshot_write(&self.c, &writer.c, number, viewer, baseline, interest_mm, block, count))
+        finally:
+            free(block)
+
+
+def hash_bytes(uint64_t seed, bytes data not None):
+    return c_hash_bytes(seed, <const uint8_t *><const char *>data, len(data))
+
+
+def hash_u64(uint64_t seed, uint64_t value):
+    return c_hash_u64(seed, value)

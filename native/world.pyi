@@ -26,9 +26,7 @@ class World:
         """Distance along the unit direction to the first solid; `reach` when there is none nearer."""
     def sees(self, a: Vector, b: Vector) -> bool:
         """Nothing stands between two points."""
-    def sweep(
-        self, half: Vector, centre: Vector, delta: Vector
-    ) -> tuple[float, tuple[float, float, float]]:
+    def sweep(self, half: Vector, centre: Vector, delta: Vector) -> tuple[float, tuple[float, float, float]]:
         """Share 0..1 of `delta` that a box of half extents `half` about `centre` can go, and the unit
         normal of what stops it; (0, 0, 0) when nothing does."""
     def overlaps(self, half: Vector, centre: Vector) -> bool:
