@@ -1,7 +1,8 @@
 """One match as a pure state machine: inputs with times in, verdicts, events, snapshots and records out.
 
 No clock, no randomness but Philox keyed by `key`: the same inputs give the same bytes. Times are
-microseconds of the session clock, which starts at `start`. Not thread-safe; one owner calls it.
+microseconds of the session clock, which starts at `start`; one that runs backwards is read as standing
+still. Not thread-safe; one owner calls it.
 """
 
 from native.ruleset import Ruleset
@@ -11,14 +12,22 @@ ALL_SLOTS: int
 """`binding` of a game server's stream: it speaks for every seat, and is trusted."""
 
 class FrameError(ValueError):
-    """A frame that cannot be read at all; nothing of it was judged. `reason` is UPPER_SNAKE_CASE."""
+    """A frame that cannot be read at all; nothing of it was judged.
+
+    `reason`: TRUNCATED, BAD_TAG, BAD_TEXT, TOO_MANY, TOO_LONG, TOO_DEEP.
+    """
 
     reason: str
+    def __init__(self, reason: str) -> None: ...
 
 class Refused(Exception):
-    """A join or start that is not possible. `reason` is UPPER_SNAKE_CASE (FULL, TEAM_FULL, ENDED ...)."""
+    """A join or start that is not possible.
+
+    `reason`: FULL, TEAM_FULL, BAD_TEAM, ROSTER_FULL (too many different people), ENDED, ACTIVE (a second start).
+    """
 
     reason: str
+    def __init__(self, reason: str) -> None: ...
 
 class Arena:
     def __init__(
@@ -35,14 +44,15 @@ class Arena:
     ) -> None:
         """`key`: 64-bit secret of the session. Raises ValueError naming what is out of range."""
     # -- life ---------------------------------------------------------------------------------
-    def start(self, now_us: int) -> None: ...
+    def start(self, now_us: int) -> None:
+        """Spawns everybody who sits. Raises Refused."""
     def end(self, now_us: int, reason: int) -> None:
         """`reason`: EndReason of the contract. Again: no effect."""
     @property
     def active(self) -> bool: ...
     @property
     def ended(self) -> int:
-        """EndReason once over (score or time limit, or `end`), else 0."""
+        """EndReason once over (score or time limit, last side standing, or `end`), else 0."""
     @property
     def tick(self) -> int: ...
     @property
@@ -50,9 +60,10 @@ class Arena:
         """Journal sequence of the last record."""
     def join(self, now_us: int, player_id: str, team: int = 0) -> int:
         """Takes the lowest free seat and returns it. `team`: plus one, 0 for the smallest. A player who
-        has a seat gets the same one. Raises Refused."""
+        has a seat gets the same one. Who joins a running match spawns at once, or where nobody comes
+        back never. Raises Refused, and ValueError for an id that is empty or over 64 bytes."""
     def leave(self, now_us: int, slot: int, reason: int) -> None:
-        """`reason`: LeaveReason of the contract."""
+        """`reason`: LeaveReason of the contract. Raises ValueError when nobody has the seat."""
     def connected(self, slot: int, connected: bool) -> None:
         """Only shown in snapshots (flag 128); not part of the judged state."""
     def seat(self, player_id: str) -> int:
@@ -67,7 +78,10 @@ class Arena:
     # -- the hot path -------------------------------------------------------------------------
     def judge(self, now_us: int, frame: bytes, binding: int) -> bytes:
         """Judges every command of a PlayRequest, in order, and returns a PlayResponse (tick, time,
-        acknowledged frame, verdicts, pong). `binding`: the stream's seat, or ALL_SLOTS. Raises FrameError."""
+        acknowledged frame, verdicts, pong). `binding`: the stream's seat, or ALL_SLOTS. Raises FrameError.
+
+        A verdict without `journal_sequence` was refused before it could have any effect (foreign or unknown
+        seat, bad sequence, match not running): it is not in the journal and need not wait for it."""
     def advance(self, now_us: int) -> int:
         """Steps every tick that is due by `now_us`; returns how many."""
     def take_events(self) -> bytes:
@@ -76,7 +90,8 @@ class Arena:
         """The newest tick for a seat (-1: everything), as fields 2, 3 and 6 of PlayResponse, as a
         difference to the snapshot of tick `baseline` (0: full)."""
     def acked(self, slot: int) -> int:
-        """Newest snapshot tick the seat's frames acknowledged; 0: none."""
+        """Newest snapshot tick the seat's frames acknowledged; 0: none. ALL_SLOTS: what the last frame
+        judged with that binding acknowledged."""
     def results(self) -> list[tuple[int, str, int, int, int, int, int]]:
         """(slot, player_id, team, kills, deaths, assists, damage_dealt_milli) of everybody who ever
         had a seat, in order of joining."""
@@ -87,10 +102,12 @@ class Arena:
     def take_journal(self) -> bytes:
         """Records since the last call, as a JournalSegment."""
     def replay(self, segment: bytes) -> None:
-        """Feeds the inputs of a JournalSegment. Raises ValueError at the first record whose outcome differs."""
+        """Feeds the inputs of a JournalSegment and compares what comes of them with its records. Neither
+        events nor records of it remain to be taken. Raises ValueError naming the first record whose
+        outcome differs, that is out of order, or that cannot be read."""
     def state_hash(self) -> int:
         """64-bit hash of the whole judged state."""
     @property
     def counters(self) -> dict[str, int]:
         """Monotone counts for the metrics: commands, accepted, corrected, rejected, repeated, shots, hits,
-        kills, frames, bad_frames, clamped, ticks, moves, actions, damage."""
+        kills, frames, bad_frames, clamped, ticks, moves, actions, damage, events_dropped."""

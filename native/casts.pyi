@@ -1,0 +1,1 @@
+"""Abilities in native code; no Python door."""

@@ -1,0 +1,1 @@
+"""The state hash in native code; no Python door."""

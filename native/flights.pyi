@@ -1,0 +1,1 @@
+"""Projectiles in native code; no Python door."""

@@ -1,0 +1,1 @@
+"""Journal records in native code; no Python door."""

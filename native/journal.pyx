@@ -1,0 +1,255 @@
+"""A record holds the input and the verdict it got. Judging the input again writes the same bytes, so a
+replay compares records as bytes and needs no other notion of equality.
+
+The buffer is taken by the caller. Room for the worst case is made before a call judges (`reserve` in
+`native/arena`), never while it does.
+"""
+
+from libc.string cimport memcpy, memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from native.events cimport millimetres
+from native.state cimport arena_t, entry_t, evidence_t
+from native.types cimport command_t
+from native.wire cimport (
+    begin_message, end_message, write_bytes, write_fixed64, write_packed_doubles, write_packed_fixed32s,
+    write_packed_sints, write_varint, writer_t,
+)
+
+cdef enum:
+    VARINT = 0
+    FIXED64 = 1
+    LENGTH = 2
+    FIXED32 = 5
+
+
+cdef uint8_t *_begin(arena_t *arena) noexcept nogil:
+    cdef uint8_t *mark = begin_message(&arena.journal, 1)
+    write_varint(&arena.journal, 1, arena.sequence)
+    write_varint(&arena.journal, 2, arena.now_us)
+    return mark
+
+
+cdef void record_join(arena_t *arena, uint32_t slot, uint32_t team) noexcept nogil:
+    cdef uint8_t *record
+    cdef uint8_t *mark
+    cdef const entry_t *entry = &arena.entry[arena.seat[slot].entry]
+    arena.sequence += 1
+    if not arena.journalling:
+        return
+    record = _begin(arena)
+    mark = begin_message(&arena.journal, RECORD_JOIN)
+    write_varint(&arena.journal, 1, slot)
+    write_bytes(&arena.journal, 2, entry.id, entry.id_size)
+    write_varint(&arena.journal, 3, team)
+    end_message(&arena.journal, mark)
+    end_message(&arena.journal, record)
+
+
+cdef void record_leave(arena_t *arena, uint32_t slot, uint32_t reason) noexcept nogil:
+    cdef uint8_t *record
+    cdef uint8_t *mark
+    arena.sequence += 1
+    if not arena.journalling:
+        return
+    record = _begin(arena)
+    mark = begin_message(&arena.journal, RECORD_LEAVE)
+    write_varint(&arena.journal, 1, slot)
+    write_varint(&arena.journal, 2, reason)
+    end_message(&arena.journal, mark)
+    end_message(&arena.journal, record)
+
+
+cdef void record_start(arena_t *arena) noexcept nogil:
+    cdef uint8_t *record
+    arena.sequence += 1
+    if not arena.journalling:
+        return
+    record = _begin(arena)
+    end_message(&arena.journal, begin_message(&arena.journal, RECORD_START))
+    end_message(&arena.journal, record)
+
+
+cdef void record_tick(arena_t *arena, uint64_t state_hash) noexcept nogil:
+    cdef uint8_t *record
+    cdef uint8_t *mark
+    arena.sequence += 1
+    if not arena.journalling:
+        return
+    record = _begin(arena)
+    mark = begin_message(&arena.journal, RECORD_TICK)
+    write_varint(&arena.journal, 1, arena.tick)
+    write_fixed64(&arena.journal, 2, state_hash)
+    end_message(&arena.journal, mark)
+    end_message(&arena.journal, record)
+
+
+cdef void record_end(arena_t *arena, uint32_t reason) noexcept nogil:
+    cdef uint8_t *record
+    cdef uint8_t *mark
+    arena.sequence += 1
+    if not arena.journalling:
+        return
+    record = _begin(arena)
+    mark = begin_message(&arena.journal, RECORD_END)
+    write_varint(&arena.journal, 1, reason)
+    end_message(&arena.journal, mark)
+    end_message(&arena.journal, record)
+
+
+cdef void record_command(arena_t *arena, const command_t *command, uint32_t view_tick, uint32_t view_fraction,
+                         uint32_t acked_tick, bint trusted, const uint8_t *verdict, uint32_t size) noexcept nogil:
+    """`view_*`: the frame's, when the command has none of its own; a field that comes later wins."""
+    cdef writer_t *writer = &arena.journal
+    cdef uint8_t *record = _begin(arena)
+    cdef uint8_t *mark = begin_message(writer, RECORD_COMMAND)
+    cdef uint8_t *inner
+    cdef uint8_t claim[544]     # COMMAND_BYTES and a view
+    cdef writer_t joined
+    if view_tick or view_fraction:
+        memcpy(claim, command.raw, command.raw_size)
+        joined.start = claim
+        joined.at = claim + command.raw_size
+        joined.end = claim + sizeof(claim)
+        joined.full = 0
+        write_varint(&joined, 3, view_tick)
+        write_varint(&joined, 4, view_fraction)
+        write_bytes(writer, 1, claim, <uint32_t>(joined.at - claim))
+    else:
+        write_bytes(writer, 1, command.raw, command.raw_size)
+    write_varint(writer, 2, acked_tick)
+    write_varint(writer, 3, trusted)
+    write_bytes(writer, 4, verdict, size)
+    if arena.evidence.given:
+        inner = begin_message(writer, 5)
+        _write_evidence(arena, writer)
+        end_message(writer, inner)
+    end_message(writer, mark)
+    end_message(writer, record)
+
+
+cdef void _write_evidence(arena_t *arena, writer_t *writer) noexcept nogil:
+    cdef const evidence_t *evidence = &arena.evidence
+    cdef int64_t targets[48]
+    cdef double ray[6]
+    cdef uint32_t i
+    write_varint(writer, 1, evidence.claimed_us)
+    write_varint(writer, 2, evidence.used_us)
+    for i in range(arena.verdict.hits):
+        targets[3 * i] = millimetres(evidence.target[i].x)
+        targets[3 * i + 1] = millimetres(evidence.target[i].y)
+        targets[3 * i + 2] = millimetres(evidence.target[i].z)
+    write_packed_sints(writer, 3, targets, 3 * arena.verdict.hits)
+    ray[0] = evidence.origin.x
+    ray[1] = evidence.origin.y
+    ray[2] = evidence.origin.z
+    ray[3] = evidence.direction.x
+    ray[4] = evidence.direction.y
+    ray[5] = evidence.direction.z
+    write_packed_doubles(writer, 4, ray, 6)
+    write_varint(writer, 5, <uint32_t>millimetres(evidence.occluded_m))
+    write_packed_fixed32s(writer, 6, evidence.draw, evidence.draws)
+
+
+# ---- reading ----------------------------------------------------------------------------------
+
+# One field: its number, and its value or its bytes.
+cdef struct field_t:
+    uint32_t number
+    uint32_t wire
+    uint64_t value
+    const uint8_t *data
+    uint64_t size
+
+
+cdef bint _varint(const uint8_t **at, const uint8_t *end, uint64_t *out) noexcept nogil:
+    cdef int shift = 0
+    cdef uint8_t byte
+    out[0] = 0
+    while at[0] < end and shift < 64:
+        byte = at[0][0]
+        at[0] += 1
+        out[0] |= <uint64_t>(byte & 0x7F) << shift
+        if byte < 0x80:
+            return True
+        shift += 7
+    return False
+
+
+cdef bint _field(const uint8_t **at, const uint8_t *end, field_t *out) noexcept nogil:
+    cdef uint64_t tag
+    if not _varint(at, end, &tag):
+        return False
+    out.number = <uint32_t>(tag >> 3)
+    out.wire = <uint32_t>(tag & 7)
+    out.value = 0
+    out.data = at[0]
+    if out.wire == VARINT:
+        return _varint(at, end, &out.value)
+    if out.wire == LENGTH:
+        if not _varint(at, end, &out.size):
+            return False
+        out.data = at[0]
+    elif out.wire == FIXED64:
+        out.size = 8
+    elif out.wire == FIXED32:
+        out.size = 4
+    else:
+        return False
+    if out.size > <uint64_t>(end - at[0]):
+        return False
+    at[0] += out.size
+    return True
+
+
+cdef bint _read_input(const field_t *input, record_t *out) noexcept nogil:
+    cdef const uint8_t *at = input.data
+    cdef const uint8_t *end = input.data + input.size
+    cdef field_t field
+    out.kind = input.number
+    while at < end:
+        if not _field(&at, end, &field):
+            return False
+        if out.kind == RECORD_COMMAND:
+            if field.number == 1 and field.wire == LENGTH:
+                out.id = field.data
+                out.id_size = <uint32_t>field.size
+            elif field.number == 2:
+                out.acked_tick = <uint32_t>field.value
+            elif field.number == 3:
+                out.trusted = field.value != 0
+        elif out.kind == RECORD_JOIN and field.number == 2 and field.wire == LENGTH:
+            out.id = field.data
+            out.id_size = <uint32_t>field.size
+        elif out.kind == RECORD_JOIN and field.number == 3:
+            out.team = <uint32_t>field.value
+        elif out.kind == RECORD_END and field.number == 1:
+            out.reason = <uint32_t>field.value
+        elif out.kind == RECORD_LEAVE and field.number == 2:
+            out.reason = <uint32_t>field.value
+        elif field.number == 1:
+            out.slot = <uint32_t>field.value
+    return True
+
+
+cdef int next_record(const uint8_t **at, const uint8_t *end, record_t *out) noexcept nogil:
+    cdef field_t outer, field
+    cdef const uint8_t *inner
+    memset(out, 0, sizeof(record_t))
+    if at[0] >= end:
+        return 0
+    out.start = at[0]
+    if not _field(at, end, &outer) or outer.number != 1 or outer.wire != LENGTH:
+        return -1
+    out.end = at[0]
+    inner = outer.data
+    while inner < out.end:
+        if not _field(&inner, out.end, &field):
+            return -1
+        if field.number == 1 and field.wire == VARINT:
+            out.sequence = field.value
+        elif field.number == 2 and field.wire == VARINT:
+            out.time_us = <int64_t>field.value
+        elif RECORD_JOIN <= field.number <= RECORD_END:
+            if field.wire != LENGTH or not _read_input(&field, out):
+                return -1
+    return 1 if out.kind != RECORD_NONE else -1

@@ -1,0 +1,1 @@
+"""Judging in native code; no Python door."""

@@ -1,0 +1,1 @@
+"""Seats in native code; no Python door."""

@@ -1,0 +1,1 @@
+"""Shots in native code; no Python door."""

@@ -1,0 +1,1 @@
+"""Ticks in native code; no Python door."""

@@ -1,0 +1,1 @@
+"""Harm in native code; no Python door."""
