@@ -33,6 +33,8 @@ cdef void history_begin(history_t *history, uint32_t tick) noexcept nogil
 cdef void history_put(history_t *history, uint32_t slot, const pose_t *pose) noexcept nogil
 cdef int64_t tick_time(uint32_t tick, uint32_t tick_rate) noexcept nogil
 cdef instant_t history_at(const history_t *history, int64_t time_us) noexcept nogil
+# The newest row itself.
+cdef instant_t history_present(const history_t *history) noexcept nogil
 # The pose of one seat; 0 when it cannot be hit then (absent, dead, or a break and BREAK_REJECT).
 cdef int history_sample(const history_t *history, uint32_t slot, const instant_t *instant, uint8_t on_break, pose_t *out) noexcept nogil
 

@@ -131,6 +131,15 @@ cdef instant_t history_at(const history_t *history, int64_t time_us) noexcept no
     return out
 
 
+cdef instant_t history_present(const history_t *history) noexcept nogil:
+    cdef instant_t out
+    out.tick = history.newest
+    out.older = out.newer = newest_row(history)
+    out.fraction = 0.0
+    out.found = history.rows > 0
+    return out
+
+
 # ---- poses ------------------------------------------------------------------------------------
 
 cdef inline void read_pose(const history_t *history, size_t at, pose_t *out) noexcept nogil:

@@ -13,31 +13,41 @@ ctypedef struct contact_t:
     double share                # BLAST: 0 at the centre, 1 at the edge
     pose_t pose                 # the target as judged
 
-# Caller-owned scratch of one arena: `slots` entries each.
+# Caller-owned scratch of one arena: as many entries each as the history has slots.
 ctypedef struct scratch_t:
     float *distance
     uint32_t *candidate
 
 # All fill `out` (at most `most`) nearest first, ties by lowest seat then shape, and return the count.
 # `skip` is the shooter's seat. `mask[slot]` = 0 leaves a seat out (own team, say). `direction` is a unit
-# vector. `stopped` is where map geometry ended the ray, or `reach`.
+# vector. `mask` and `world` may be NULL. `stopped` is where map geometry ended the ray before its last
+# contact, or `reach`: the map is asked about contacts only, so a ray that met nobody is not stopped by it.
 cdef int hitscan(const history_t *history, const instant_t *instant, uint8_t on_break, const rig_t *rig,
                  const world_t *world, const uint8_t *mask, uint32_t skip, const vec3 *origin,
                  const vec3 *direction, double reach, int most, scratch_t *scratch, contact_t *out,
                  double *stopped) noexcept nogil
-# A cone of half angle `arc` and length `reach` from the origin, with line of sight.
+# A cone of half angle `arc` and length `reach` from the origin. A hitbox is in it when its point nearest to
+# the origin is, or when the axis meets it. The middle or the eyes of the target must be in sight.
 cdef int melee(const history_t *history, const instant_t *instant, uint8_t on_break, const rig_t *rig,
                const world_t *world, const uint8_t *mask, uint32_t skip, const vec3 *origin,
                const vec3 *direction, double arc, double reach, int most, scratch_t *scratch,
                contact_t *out) noexcept nogil
-# Present poses (newest row). `direct` is the seat hit by the projectile itself (share 0), or -1.
+# Present poses (newest row). The distance is that of the body's middle or nearest hitbox; the middle or the
+# eyes must be in sight. `direct` is the seat hit by the projectile itself, or -1: it comes first, at share 0.
 cdef int blast(const history_t *history, const rig_t *rig, const world_t *world, const uint8_t *mask,
                int direct, const vec3 *centre, double radius, int most, scratch_t *scratch,
                contact_t *out) noexcept nogil
-# One step of a projectile: a sphere from `start` along `delta`, against players (newest row) and the map.
+# One step of a projectile: a sphere from `start` along `delta`, against players (newest row) and the map,
+# where it is a cube as wide as the sphere. A player and the map at the same place: the player.
 # Returns 0 nothing, 1 a player (`out`), 2 the map (`normal`); `share` of the step gone.
 cdef int sweep(const history_t *history, const rig_t *rig, const world_t *world, const uint8_t *mask,
                uint32_t skip, const vec3 *start, const vec3 *delta, double radius, scratch_t *scratch,
                contact_t *out, double *share, vec3 *normal) noexcept nogil
 # A direction drawn evenly from the cone of half angle `spread` about `direction`.
 cdef vec3 scatter(const vec3 *direction, double spread, uint32_t draw_a, uint32_t draw_b) noexcept nogil
+
+# Compiles the `rig` of a ruleset; ValueError with the path of the first thing wrong.
+cdef int rig_from(dict document, rig_t *out) except -1
+
+cdef class Rig:             # the Python door
+    cdef rig_t c

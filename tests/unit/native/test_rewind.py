@@ -30,15 +30,15 @@ def around(now_us: int) -> st.SearchStrategy[int]:
 
 
 rules = st.fixed_dictionaries(
-    dict(
-        max_rewind_us=st.integers(0, 1000 * MS),
-        interpolation_us=st.integers(0, 200 * MS),
-        interpolation_max_us=st.integers(0, 400 * MS),
-        extrapolation_max_us=st.integers(0, 100 * MS),
-        jitter_min_us=st.integers(0, 50 * MS),
-        jitter_max_us=st.integers(50 * MS, 200 * MS),
-        jitter_factor_q16=st.integers(0, 8 * 65536),
-    )
+    {
+        "max_rewind_us": st.integers(0, 1000 * MS),
+        "interpolation_us": st.integers(0, 200 * MS),
+        "interpolation_max_us": st.integers(0, 400 * MS),
+        "extrapolation_max_us": st.integers(0, 100 * MS),
+        "jitter_min_us": st.integers(0, 50 * MS),
+        "jitter_max_us": st.integers(50 * MS, 200 * MS),
+        "jitter_factor_q16": st.integers(0, 8 * 65536),
+    }
 )
 
 
