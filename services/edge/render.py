@@ -152,22 +152,25 @@ def _local_reply(status: int, code: int) -> dict[str, Any]:
             }
         }
     }
-    # gRPC callers get a status of their own; without this filter its message would become JSON too.
-    is_not_grpc = {
-        "header_filter": {
-            "header": {
-                "name": "content-type",
-                "string_match": {"prefix": "application/grpc"},
-                "invert_match": True,
-                "treat_missing_header_as_empty": True,
-            }
-        }
-    }
+    # gRPC callers get a status of their own; without this filter its message would become JSON too. A REST
+    # call that was transcoded looks like gRPC by now, except that it has an original path.
+    is_not_grpc = _header(
+        "content-type",
+        string_match={"prefix": "application/grpc"},
+        invert_match=True,
+        treat_missing_header_as_empty=True,
+    )
+    was_rest = _header("x-envoy-original-path", present_match=True)
+    for_rest = {"or_filter": {"filters": [is_not_grpc, was_rest]}}
     body = {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": []}
     return {
-        "filter": {"and_filter": {"filters": [is_status, is_not_grpc]}},
+        "filter": {"and_filter": {"filters": [is_status, for_rest]}},
         "body_format_override": {"json_format": body, "content_type": "application/json"},
     }
+
+
+def _header(name: str, **match: Any) -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": name, **match}}}
 
 
 def main() -> None:
