@@ -60,7 +60,12 @@ def extensions() -> list[Extension]:
     ]
 
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
 setup(
-    ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, build_dir="build/cython"),
+    ext_modules=cythonize(
+        extensions(), compiler_directives=DIRECTIVES, build_dir="build/cython", nthreads=CORES
+    ),
+    options={"build_ext": {"parallel": CORES}},
     cmdclass={"build_ext": BuildWithStubs},
 )
