@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.chassis import profile
 
-Check = Callable[[], Awaitable[None]]
+Check = Callable[[], Awaitable[object]]
 _CHECK_S = 2.0
 
 

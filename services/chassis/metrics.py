@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 # From a fast unary call (100 us) to the longest a caller waits.
@@ -25,8 +25,6 @@ DATABASE_SECONDS = Histogram(
 DATABASE_RETRIES = Counter("database_retries", "Transactions tried again, by SQLSTATE.", ("sqlstate",))
 
 COMBAT_SESSIONS_CREATED = Counter("combat_sessions_created", "Sessions created.", ("type",))
-COMBAT_ACTIVE_SESSIONS = Gauge("combat_active_sessions", "Sessions this worker plays.")
-COMBAT_PLAYERS = Gauge("combat_players", "Seats taken in the sessions of this worker.")
 COMBAT_STREAMS = Gauge("combat_streams", "Open streams, by kind.", ("kind",))
 COMBAT_REQUEST_SECONDS = Histogram(
     "combat_request_duration_seconds", "Call duration; streams: their life.", ("method",), buckets=_SECONDS
@@ -63,10 +61,15 @@ _NATIVE: Mapping[str, tuple[str, str]] = {
     "bad_frames": ("combat_frames_malformed", "Frames that could not be read."),
     "ticks": ("combat_ticks", "Simulation steps."),
 }
+_NOW: Mapping[str, tuple[str, str]] = {
+    "sessions": ("combat_active_sessions", "Sessions this worker plays."),
+    "players": ("combat_players", "Seats taken in the sessions of this worker."),
+}
 
 
-class NativeCounters(Collector):
-    """Shows the arenas' own counters. `totals` returns monotone sums by the arenas' counter names."""
+class ArenaMetrics(Collector):
+    """Shows the arenas' own counters. `totals` returns monotone sums by the arenas' counter names, and
+    `sessions` and `players` as they are now."""
 
     def __init__(self, totals: Callable[[], Mapping[str, int]]) -> None:
         self._totals = totals
@@ -75,6 +78,8 @@ class NativeCounters(Collector):
         totals = self._totals()
         for key, (name, text) in _NATIVE.items():
             yield CounterMetricFamily(name, text, value=totals.get(key, 0))
+        for key, (name, text) in _NOW.items():
+            yield GaugeMetricFamily(name, text, value=totals.get(key, 0))
 
     def register(self) -> None:
         REGISTRY.register(self)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import asyncpg
 
+from services.chassis.db import Connection
+
 _FILE = re.compile(r"^(\d{4})_[a-z0-9_]+$")
 _SCHEMA = re.compile(r"^[a-z_]+$")
 
@@ -70,7 +72,9 @@ async def migrate(connection: asyncpg.Connection, schema: str, migrations: list[
     return [migration.name for migration in pending]
 
 
-async def check(connection: asyncpg.Connection, schema: str, migrations: list[Migration]) -> None:
+async def check(
+    connection: asyncpg.Connection | Connection, schema: str, migrations: list[Migration]
+) -> None:
     """Raises SchemaError unless every migration, and no other, has been applied."""
     _named(schema)
     if await connection.fetchval("SELECT to_regclass($1)", f"{schema}.schema_migrations") is None:
@@ -81,7 +85,7 @@ async def check(connection: asyncpg.Connection, schema: str, migrations: list[Mi
 
 
 async def _pending(
-    connection: asyncpg.Connection, schema: str, migrations: list[Migration]
+    connection: asyncpg.Connection | Connection, schema: str, migrations: list[Migration]
 ) -> list[Migration]:
     rows = await connection.fetch(
         f"SELECT version, name, checksum FROM {schema}.schema_migrations ORDER BY version"

@@ -1,0 +1,133 @@
+"""A combat worker: `python -m services.combat.main serve | migrate | check`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import structlog
+from arenamesh.combat.v1 import service_pb2
+from redis.asyncio import Redis
+
+from services.chassis import logging, migrate
+from services.chassis.auth import Verifier
+from services.chassis.db import Database
+from services.chassis.interceptors import standard
+from services.chassis.metrics import COMBAT, ArenaMetrics
+from services.chassis.migrate import SchemaError
+from services.chassis.server import Server, run
+from services.chassis.settings import SettingsError
+from services.combat.catalogue import Catalogue
+from services.combat.play import Play, limits
+from services.combat.servicer import CombatServicer
+from services.combat.sessions import Sessions
+from services.combat.settings import CombatSettings
+from services.combat.spectate import Spectate
+from services.combat.store import SCHEMA, SessionStore, migrations
+
+SERVICE = service_pb2.DESCRIPTOR.services_by_name["CombatService"]
+ERROR_DOMAIN = "combat.arenamesh"
+_log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def built(settings: CombatSettings) -> AsyncIterator[Server]:
+    """A worker, wired and not yet started; what it holds is released at the end.
+
+    Raises:
+        SchemaError: the database is not migrated, or newer.
+    """
+    catalogue = Catalogue(settings.data_dir)
+    database = await Database.connect(
+        settings.database_url.get_secret_value(),
+        size=settings.database_pool,
+        wait_s=settings.database_wait_s,
+        command_s=settings.database_command_s,
+    )
+    redis = Redis.from_url(settings.redis_url.get_secret_value())
+    sessions = Sessions(database, SessionStore(), catalogue, settings)
+    metrics = ArenaMetrics(sessions.totals)
+    metrics.register()
+    try:
+        async with database.connection() as connection:
+            await migrate.check(connection, SCHEMA, migrations())
+        await sessions.start()
+        yield Server(
+            settings=settings,
+            service=SERVICE,
+            servicer=CombatServicer(
+                sessions,
+                Play(sessions, settings),
+                Spectate(sessions, limits(settings), settings.max_spectators),
+            ),
+            interceptors=standard(
+                error_domain=ERROR_DOMAIN,
+                verifier=Verifier(settings.jwt_secret.get_secret_value()),
+                request_timeout_s=settings.request_timeout_s,
+                service_metrics=COMBAT,
+            ),
+            checks={"postgresql": database.ping, "redis": redis.ping},
+            on_drain=sessions.drain,
+        )
+    finally:
+        metrics.unregister()
+        await redis.aclose()
+        await database.close()
+
+
+async def serve(settings: CombatSettings) -> None:
+    """Until SIGTERM or SIGINT."""
+    async with built(settings) as server:
+        await run(server)
+
+
+async def migrate_schema(settings: CombatSettings) -> None:
+    """Brings the schema up to date."""
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    try:
+        applied = await migrate.migrate(connection, SCHEMA, migrations())
+    finally:
+        await connection.close()
+    _log.info("schema is up to date", applied=applied)
+
+
+async def check(settings: CombatSettings) -> None:
+    """Whether `serve` would start: settings, data files, database, schema, Redis."""
+    Catalogue(settings.data_dir)
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    try:
+        await migrate.check(connection, SCHEMA, migrations())
+    finally:
+        await connection.close()
+    async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
+        await redis.ping()
+    _log.info("ready to serve")
+
+
+COMMANDS = {"serve": serve, "migrate": migrate_schema, "check": check}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="services.combat.main", description=__doc__)
+    parser.add_argument(
+        "command", choices=COMMANDS, help="; ".join(f"{k}: {v.__doc__}" for k, v in COMMANDS.items())
+    )
+    command = COMMANDS[parser.parse_args().command]
+    try:
+        settings = CombatSettings.load()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logging.configure(settings.log_level, service="combat", worker=settings.worker_name)
+    try:
+        asyncio.run(command(settings))
+    except (SchemaError, OSError, asyncpg.PostgresError, RuntimeError, ValueError) as error:
+        _log.error("cannot go on", error=f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""The Play stream: frames in, judged at once, verdicts, events and snapshots out. The hot path.
+
+Frames stay bytes from the wire to the native arena and back. One command a frame costs one read, one
+`judge` and one write: the reader writes its own answer when nobody else is writing, and everything that
+comes up during a write leaves together in the next one.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from arenamesh.combat.v1 import play_pb2, snapshot_pb2
+from google.protobuf.message import DecodeError
+
+from native.arena import ALL_SLOTS, FrameError
+from services.chassis import clock
+from services.chassis.auth import Principal, Role
+from services.chassis.errors import (
+    DeadlineExceeded,
+    DomainError,
+    FailedPrecondition,
+    InvalidArgument,
+    Unauthenticated,
+)
+from services.chassis.method import Context
+from services.chassis.metrics import COMBAT_STREAMS
+from services.chassis.validation import check
+from services.combat.match import Match
+from services.combat.notices import to_player
+from services.combat.outbox import Limits, Outbox
+from services.combat.sessions import Sessions
+from services.combat.settings import CombatSettings
+
+_log = structlog.get_logger()
+PROTOCOL = 1
+_BASELINES = 64  # snapshots sent that a client may name as the one it holds
+_SLOW = to_player(play_pb2.NOTICE_KIND_SLOW_READER, "SLOW_READER")
+
+
+class PlayStream:
+    """One open stream. `slot` is None for a game server, which speaks for every seat."""
+
+    def __init__(
+        self,
+        match: Match,
+        slot: int | None,
+        write: Callable[[bytes], Awaitable[None]],
+        limits: Limits,
+        snapshot_rate_hz: int,
+    ) -> None:
+        self._match = match
+        self._binding = ALL_SLOTS if slot is None else slot
+        # What this stream was sent. A seat's acknowledgement may be of an earlier stream.
+        self._sent: deque[int] = deque(maxlen=_BASELINES)
+        tick_rate = match.session.tick_rate_hz
+        self._every = max(1, round(tick_rate / snapshot_rate_hz)) if snapshot_rate_hz else 1
+        self.outbox = Outbox(write, limits, slow_notice=_SLOW, newest=self._snapshot, join=True)
+
+    def on_tick(self, tick: int, events: bytes, now_s: float) -> None:
+        outbox = self.outbox
+        outbox.check(now_s)
+        if events:
+            outbox.put(events)
+        if tick % self._every == 0:
+            outbox.due()
+        elif not events:
+            return
+        outbox.kick()
+
+    def end(self, error: DomainError | None, kind: play_pb2.NoticeKind, reason: str) -> None:
+        self.outbox.end(error, to_player(kind, reason))
+
+    async def read(self, read: Callable[[], Awaitable[Any]]) -> None:
+        """Judges frames until the client closes its side or sends one that cannot be read."""
+        match, outbox, binding = self._match, self.outbox, self._binding
+        judge, now_us, eof = match.arena.judge, match.now_us, grpc.aio.EOF
+        try:
+            while not outbox.closed and (frame := await read()) is not eof:
+                # A commit of the journal belongs between these two lines, when acknowledged means durable.
+                outbox.put(judge(now_us(), frame, binding))
+                if not outbox.busy:
+                    await outbox.flush()
+        except FrameError as error:
+            outbox.end(_malformed(error.reason, error))
+        except grpc.aio.BaseError:
+            pass  # the stream ended under the read; its handler hears of it by itself
+        except Exception as error:
+            _log.exception("play failed")
+            outbox.fail(error)
+            return
+        outbox.end(None)
+
+    def _snapshot(self) -> bytes:
+        arena = self._match.arena
+        acked = arena.acked(self._binding)
+        self._sent.append(arena.tick)
+        return arena.snapshot(self._binding, acked if acked in self._sent else 0)
+
+
+class Play:
+    """Opens streams."""
+
+    def __init__(self, sessions: Sessions, settings: CombatSettings) -> None:
+        self._sessions = sessions
+        self._settings = settings
+        self._limits = limits(settings)
+
+    async def serve(self, context: Context, caller: Principal) -> None:
+        """Runs one stream to its end.
+
+        Raises:
+            DomainError: why the stream was refused, or ended by the server.
+        """
+        hello = await self._hello(context)
+        match = await self._sessions.match(hello.session_id)
+        slot = match.seat(caller.subject) if caller.role is Role.PLAYER else None
+        stream = PlayStream(match, slot, context.write, self._limits, hello.snapshot_rate_hz)
+        kind = "game_server" if slot is None else "player"
+        if slot is None:
+            match.attach_other(stream, limit=self._settings.max_server_streams, kind="game servers' streams")
+        else:
+            match.attach_player(slot, stream)
+        expiry = expire(stream.outbox, caller)
+        COMBAT_STREAMS.labels(kind).inc()
+        try:
+            stream.outbox.put(welcome(match, slot))
+            stream.outbox.due()
+            reader = asyncio.create_task(stream.read(context.read))
+            stream.outbox.kick()
+            error = await stream.outbox.over
+        finally:
+            COMBAT_STREAMS.labels(kind).dec()
+            stream.outbox.close()
+            expiry.cancel()
+            if slot is None:
+                match.detach_other(stream)
+            else:
+                match.detach_player(slot, stream, caller.subject)
+        if error is not None:
+            raise error
+        # Still reading when the server ended the stream; the end of the call ends it.
+        del reader
+
+    async def _hello(self, context: Context) -> play_pb2.Hello:
+        try:
+            async with asyncio.timeout(self._settings.hello_timeout_s):
+                data: Any = await context.read()
+        except TimeoutError as error:
+            raise DeadlineExceeded("The first frame did not come.", reason="HELLO_TIMEOUT") from error
+        if data is grpc.aio.EOF:
+            raise InvalidArgument("The stream closed before its first frame.", reason="HELLO_MISSING")
+        try:
+            frame = play_pb2.PlayRequest.FromString(data)
+        except DecodeError as error:
+            raise _malformed("MALFORMED", error) from error
+        if not frame.HasField("hello"):
+            raise InvalidArgument.of("hello", "must be in the first frame", reason="HELLO_MISSING")
+        if len(frame.ListFields()) > 1:
+            raise InvalidArgument.of("hello", "must be alone in its frame", reason="HELLO_NOT_ALONE")
+        if frame.hello.protocol != PROTOCOL:
+            raise FailedPrecondition(
+                f"This server speaks protocol {PROTOCOL}.",
+                reason="PROTOCOL_UNSUPPORTED",
+                metadata={"supported": str(PROTOCOL), "asked": str(frame.hello.protocol)},
+            )
+        check(frame.hello)
+        return frame.hello
+
+
+def limits(settings: CombatSettings) -> Limits:
+    """The bounds of one reader."""
+    return Limits(
+        pending_bytes=settings.pending_bytes,
+        pending_messages=settings.pending_messages,
+        write_timeout_s=settings.write_timeout_s,
+        close_timeout_s=settings.close_timeout_s,
+    )
+
+
+def welcome(match: Match, slot: int | None) -> bytes:
+    """The first answer, as a PlayResponse."""
+    return play_pb2.PlayResponse(
+        welcome=welcome_message(match, slot), tick=match.arena.tick, server_time_us=match.now_us()
+    ).SerializeToString()
+
+
+def welcome_message(match: Match, slot: int | None) -> play_pb2.Welcome:
+    session = match.session
+    return play_pb2.Welcome(
+        session_id=session.session_id,
+        tick_rate_hz=session.tick_rate_hz,
+        slot=slot,
+        map_id=session.map_id,
+        ruleset_name=session.ruleset_name,
+        ruleset_version=session.ruleset_version,
+        last_sequence=0 if slot is None else match.arena.last_sequence(slot),
+        seats=seats(match),
+    )
+
+
+def seats(match: Match) -> list[snapshot_pb2.Seat]:
+    return [snapshot_pb2.Seat(slot=slot, player_id=player, team=team) for slot, player, team in match.seats()]
+
+
+def expire(outbox: Outbox, caller: Principal) -> asyncio.TimerHandle:
+    """Ends a stream when its token does."""
+    error = Unauthenticated("The token has expired.", reason="TOKEN_EXPIRED")
+    remaining = max(0, caller.expires_at - clock.unix_s())
+    return asyncio.get_running_loop().call_later(remaining, outbox.end, error)
+
+
+def _malformed(reason: str, cause: Exception) -> InvalidArgument:
+    return InvalidArgument(f"The frame cannot be read: {cause}", reason=reason)

@@ -1,0 +1,254 @@
+"""CombatService between the contract and the domain: only translation."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, NoReturn
+
+from arenamesh.combat.v1 import event_pb2, play_pb2, service_pb2, snapshot_pb2, spectate_pb2, verdict_pb2
+from google.protobuf.message import Message
+
+from native.arena import ALL_SLOTS
+from services.chassis import clock, paging
+from services.chassis.auth import Principal, Role, principal
+from services.chassis.errors import InvalidArgument, NotImplementedYet, PermissionDenied
+from services.chassis.idempotency import IdempotencyKey
+from services.chassis.method import Context
+from services.combat.match import Match
+from services.combat.play import Play, seats
+from services.combat.sessions import Sessions
+from services.combat.spectate import Spectate
+from services.combat.translate import status_of, to_change, to_draft, to_message, type_of
+
+_PLAYER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
+
+
+class CombatServicer:
+    """Every RPC of `arenamesh.combat.v1.CombatService`. Play and Spectate write bytes; see the chassis."""
+
+    def __init__(self, sessions: Sessions, play: Play, spectate: Spectate) -> None:
+        self._sessions = sessions
+        self._play = play
+        self._spectate = spectate
+
+    # -- sessions ---------------------------------------------------------------------------------
+
+    async def ListSessions(  # noqa: N802
+        self, request: service_pb2.ListSessionsRequest, _context: Context
+    ) -> service_pb2.ListSessionsResponse:
+        query = f"sessions {request.status} {request.type}"
+        size = paging.size(request.page_size)
+        rows = await self._sessions.list(
+            status=status_of(request.status),
+            type_=type_of(request.type),
+            after=_after(request.page_token, query),
+            limit=size + 1,
+        )
+        page = rows[:size]
+        more = len(rows) > size
+        return service_pb2.ListSessionsResponse(
+            sessions=map(to_message, page),
+            next_page_token=paging.encode([page[-1].created_at.isoformat(), page[-1].session_id], query)
+            if more
+            else "",
+        )
+
+    async def CreateSession(  # noqa: N802
+        self, request: service_pb2.CreateSessionRequest, context: Context
+    ) -> service_pb2.CreateSessionResponse:
+        metadata = _metadata(context)
+        asked = metadata.get("x-request-id", "")
+        answer = await self._sessions.create(
+            to_draft(request.session),
+            asked if clock.is_id(asked) else clock.new_id(),
+            _idempotency_key(context, "CreateSession", request, request.request_id),
+            lambda session: _encode(service_pb2.CreateSessionResponse(session=to_message(session))),
+        )
+        return service_pb2.CreateSessionResponse.FromString(answer)
+
+    async def GetSession(  # noqa: N802
+        self, request: service_pb2.GetSessionRequest, _context: Context
+    ) -> service_pb2.GetSessionResponse:
+        session = await self._sessions.get(request.session_id)
+        return service_pb2.GetSessionResponse(session=to_message(session))
+
+    async def UpdateSession(  # noqa: N802
+        self, request: service_pb2.UpdateSessionRequest, context: Context
+    ) -> service_pb2.UpdateSessionResponse:
+        current = to_message(await self._sessions.get(request.session_id))
+        answer = await self._sessions.update(
+            request.session_id,
+            to_change(request.session, request.update_mask, current),
+            _idempotency_key(context, "UpdateSession", request),
+            lambda session: _encode(service_pb2.UpdateSessionResponse(session=to_message(session))),
+        )
+        return service_pb2.UpdateSessionResponse.FromString(answer)
+
+    async def EndSession(  # noqa: N802
+        self, request: service_pb2.EndSessionRequest, context: Context
+    ) -> service_pb2.EndSessionResponse:
+        answer = await self._sessions.end(
+            request.session_id,
+            _idempotency_key(context, "EndSession", request),
+            lambda session: _encode(service_pb2.EndSessionResponse(session=to_message(session))),
+        )
+        return service_pb2.EndSessionResponse.FromString(answer)
+
+    async def JoinSession(  # noqa: N802
+        self, request: service_pb2.JoinSessionRequest, _context: Context
+    ) -> service_pb2.JoinSessionResponse:
+        player = _acting(request.player_id)
+        match, slot = await self._sessions.join(request.session_id, player, request.team)
+        return service_pb2.JoinSessionResponse(
+            seat=snapshot_pb2.Seat(slot=slot, player_id=player, team=match.arena.team(slot)),
+            session=to_message(match.session),
+        )
+
+    async def LeaveSession(  # noqa: N802
+        self, request: service_pb2.LeaveSessionRequest, _context: Context
+    ) -> service_pb2.LeaveSessionResponse:
+        kicked = principal().role is Role.OPERATOR
+        reason = event_pb2.LEAVE_REASON_KICKED if kicked else event_pb2.LEAVE_REASON_LEFT
+        await self._sessions.leave(request.session_id, _acting(request.player_id), reason)
+        return service_pb2.LeaveSessionResponse()
+
+    # -- commands ---------------------------------------------------------------------------------
+
+    async def ApplyDamage(  # noqa: N802
+        self, request: service_pb2.ApplyDamageRequest, _context: Context
+    ) -> service_pb2.ApplyDamageResponse:
+        match = await self._sessions.match(request.session_id)
+        command = play_pb2.Command(view_tick=request.view_tick, view_fraction=request.view_fraction)
+        if request.HasField("shot"):
+            command.shot.CopyFrom(request.shot)
+        else:
+            command.damage.CopyFrom(request.direct)
+        verdict = _judge(match, request.player_id, request.sequence, command)
+        return service_pb2.ApplyDamageResponse(verdict=verdict)
+
+    async def ExecuteAction(  # noqa: N802
+        self, request: service_pb2.ExecuteActionRequest, _context: Context
+    ) -> service_pb2.ExecuteActionResponse:
+        match = await self._sessions.match(request.session_id)
+        command = play_pb2.Command(action=request.action)
+        verdict = _judge(match, request.player_id, request.sequence, command)
+        return service_pb2.ExecuteActionResponse(verdict=verdict)
+
+    async def UpdatePosition(  # noqa: N802
+        self, request: service_pb2.UpdatePositionRequest, _context: Context
+    ) -> service_pb2.UpdatePositionResponse:
+        match = await self._sessions.match(request.session_id)
+        command = play_pb2.Command(move=request.move)
+        verdict = _judge(match, request.player_id, request.sequence, command)
+        return service_pb2.UpdatePositionResponse(verdict=verdict)
+
+    async def GetState(  # noqa: N802
+        self, request: service_pb2.GetStateRequest, _context: Context
+    ) -> service_pb2.GetStateResponse:
+        match = await self._sessions.match(request.session_id)
+        caller = principal()
+        own = match.arena.seat(caller.subject) if caller.role is Role.PLAYER else ALL_SLOTS
+        shown = play_pb2.PlayResponse.FromString(match.arena.snapshot(own if own >= 0 else ALL_SLOTS, 0))
+        return service_pb2.GetStateResponse(
+            session=to_message(match.session),
+            server_time_us=shown.server_time_us,
+            snapshot=shown.snapshot,
+            seats=seats(match),
+            state_hash=f"{match.arena.state_hash():016x}",
+        )
+
+    # -- streams ----------------------------------------------------------------------------------
+
+    async def Play(self, _requests: AsyncIterator[Any], context: Context) -> None:  # noqa: N802
+        await self._play.serve(context, principal())
+
+    async def Spectate(  # noqa: N802
+        self, request: spectate_pb2.SpectateRequest, context: Context
+    ) -> None:
+        await self._spectate.serve(request, context, principal())
+
+    # -- what needs the journal -------------------------------------------------------------------
+
+    async def GetReplay(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+        raise _without_journal("Replays")
+
+    async def VerifyReplay(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+        raise _without_journal("Replays")
+
+    async def ListVerdicts(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+        raise _without_journal("Verdicts of the past")
+
+    async def GetVerdict(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+        raise _without_journal("Verdicts of the past")
+
+    async def GetSessionStats(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+        raise _without_journal("Statistics")
+
+    async def GetPlayerStats(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+        raise _without_journal("Statistics")
+
+
+def _without_journal(what: str) -> NotImplementedYet:
+    return NotImplementedYet(f"{what} need the journal, which is not kept yet.", reason="JOURNAL_NOT_KEPT")
+
+
+def _judge(match: Match, player_id: str, sequence: int, command: play_pb2.Command) -> verdict_pb2.Verdict:
+    """One command on the way that Play's commands take."""
+    caller = principal()
+    arena = match.arena
+    command.slot = match.seat(_acting(player_id))
+    command.sequence = sequence or arena.last_sequence(command.slot) + 1
+    binding = command.slot if caller.role is Role.PLAYER else ALL_SLOTS
+    frame = play_pb2.PlayRequest(commands=[command], acked_snapshot=arena.acked(binding))
+    reply = arena.judge(match.now_us(), frame.SerializeToString(), binding)
+    return play_pb2.PlayResponse.FromString(reply).verdicts[0]
+
+
+def _acting(player_id: str) -> str:
+    """The player a call is about: a player's own subject, for others the one they name.
+
+    Raises:
+        PermissionDenied: NOT_YOURSELF.
+        InvalidArgument: no player is named, or the token's subject is no player id.
+    """
+    caller: Principal = principal()
+    if caller.role is not Role.PLAYER:
+        if not player_id:
+            raise InvalidArgument.of("player_id", f"a {caller.role.value} must name a player")
+        return player_id
+    if player_id not in ("", caller.subject):
+        raise PermissionDenied(
+            "A player acts only as itself.", reason="NOT_YOURSELF", metadata={"player_id": player_id}
+        )
+    if not _PLAYER_ID.fullmatch(caller.subject):
+        raise InvalidArgument.of("player_id", "the token's subject is not a player id")
+    return caller.subject
+
+
+def _metadata(context: Context) -> dict[str, Any]:
+    return dict(context.invocation_metadata() or ())
+
+
+def _idempotency_key(
+    context: Context, method: str, request: Message, request_id: str = ""
+) -> IdempotencyKey | None:
+    """From the field, or the header; None when neither is there."""
+    key = request_id or _metadata(context).get("idempotency-key", "")
+    if not key:
+        return None
+    payload = request.SerializeToString(deterministic=True)
+    return IdempotencyKey(f"{method}/{principal().subject}"[:255], key, payload)
+
+
+def _encode(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def _after(token: str, query: str) -> tuple[datetime, str] | None:
+    last = paging.decode(token, query, fields=2)
+    if last is None:
+        return None
+    try:
+        return datetime.fromisoformat(last[0]), last[1]
+    except ValueError as error:
+        raise InvalidArgument.of("page_token", "is not a page token", reason="PAGE_TOKEN_INVALID") from error
