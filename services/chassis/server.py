@@ -52,7 +52,7 @@ def handlers(
     return grpc.method_handlers_generic_handler(service.full_name, table)
 
 
-def _handler(method: Method, behaviour: Behaviour) -> grpc.RpcMethodHandler[bytes, bytes]:
+def _handler(method: Method, behaviour: Behaviour) -> "grpc.RpcMethodHandler[bytes, bytes]":
     make = {
         "unary": grpc.unary_unary_rpc_method_handler,
         "server_stream": grpc.unary_stream_rpc_method_handler,

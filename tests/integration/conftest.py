@@ -1,0 +1,52 @@
+"""One PostgreSQL and one Redis a run; a fresh migrated database and a worker a test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from services.chassis import migrate
+from services.combat.store import SCHEMA, migrations
+from tests.support import postgres as postgres_server
+from tests.support import redis as redis_server
+from tests.support.postgres import Postgres
+from tests.support.worker import Worker, worker
+
+TEMPLATE = "template_combat"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with postgres_server.running() as server:
+        asyncio.run(_make_template(server))
+        yield server
+
+
+async def _make_template(server: Postgres) -> None:
+    await server.command(f"CREATE DATABASE {TEMPLATE}")
+    connection = await asyncpg.connect(server.url(TEMPLATE))
+    try:
+        await migrate.migrate(connection, SCHEMA, migrations())
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    with redis_server.running() as url:
+        yield url
+
+
+@pytest.fixture
+async def database_url(postgres: Postgres) -> AsyncIterator[str]:
+    """A database of this test's own, with the combat schema in it."""
+    name = await postgres.clone(TEMPLATE)
+    yield postgres.url(name)
+    await postgres.drop(name)
+
+
+@pytest.fixture
+async def combat(database_url: str, redis_url: str) -> AsyncIterator[Worker]:
+    async with worker(database_url=database_url, redis_url=redis_url) as running:
+        yield running
