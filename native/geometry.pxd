@@ -141,34 +141,34 @@ cdef inline vec3 nearest_on_segment(vec3 point, vec3 a, vec3 b) noexcept nogil:
 
 cdef inline double ray_capsule(vec3 origin, vec3 direction, vec3 a, vec3 b, double radius) noexcept nogil:
     """Everything within `radius` of the segment a..b."""
-    cdef vec3 from_a = subtract(origin, a)
-    cdef vec3 away = subtract(origin, nearest_on_segment(origin, a, b))
-    if dot(away, away) <= radius * radius:
-        return 0.0
     cdef vec3 axis = subtract(b, a)
+    cdef vec3 from_a = subtract(origin, a)
     cdef vec3 normal = cross(axis, direction)
     cdef double axis2 = dot(axis, axis)
     cdef double climb = dot(axis, direction)
     cdef double square = dot(normal, normal)
-    cdef double passed, offset, h, t, y
-    cdef vec3 across
-    if square > 1.0e-16 * axis2:
-        # From the point of the ray nearest to a, so that nothing cancels at long range; `offset` is
-        # |normal| times the distance of the two lines.
-        passed = dot(from_a, direction)
-        across = along(from_a, direction, -passed)
-        offset = dot(across, normal)
-        h = radius * radius * square - offset * offset
-        if h < 0.0:
-            return MISS
-        t = (-dot(cross(axis, across), normal) - sqrt(axis2 * h)) / square
-        y = dot(axis, across) + t * climb
-        if 0.0 < y < axis2:
-            t = t - passed
-            return t if t >= 0.0 else MISS
-        return ray_sphere(origin, direction, a if y <= 0.0 else b, radius)
-    # Parallel to the axis, or no axis at all: the end that comes first.
-    return ray_sphere(origin, direction, a if climb >= 0.0 else b, radius)
+    # From the point of the ray nearest to a, so that nothing cancels at long range; `offset` is |normal|
+    # times the distance of the two lines.
+    cdef double passed = dot(from_a, direction)
+    cdef vec3 across = along(from_a, direction, -passed)
+    cdef double offset = dot(across, normal)
+    cdef double h = radius * radius * square - offset * offset
+    # Along the axis within 1e-8, or without one, it is the end that comes first.
+    cdef bint slanted = square > 1.0e-16 * axis2
+    cdef double t, y
+    if slanted and h < 0.0:
+        return MISS
+    cdef vec3 away = subtract(origin, nearest_on_segment(origin, a, b))
+    if dot(away, away) <= radius * radius:
+        return 0.0
+    if not slanted:
+        return ray_sphere(origin, direction, a if climb >= 0.0 else b, radius)
+    t = (-dot(cross(axis, across), normal) - sqrt(axis2 * h)) / square
+    y = dot(axis, across) + t * climb
+    if 0.0 < y < axis2:
+        t = t - passed
+        return t if t >= 0.0 else MISS
+    return ray_sphere(origin, direction, a if y <= 0.0 else b, radius)
 
 cdef inline bint slab(double origin, double direction, double half, double *enter, double *leave) noexcept nogil:
     """Narrows enter..leave to where the ray is within -half..half; no NaN when it runs along the slab."""

@@ -159,29 +159,30 @@ def nearest_on_segment(point: Vec, a: Vec, b: Vec) -> Vec:
 
 
 def ray_capsule(origin: Vec, direction: Vec, a: Vec, b: Vec, radius: float) -> float:
-    from_a = subtract(origin, a)
-    away = subtract(origin, nearest_on_segment(origin, a, b))
-    if dot(away, away) <= radius * radius:
-        return 0.0
     axis = subtract(b, a)
+    from_a = subtract(origin, a)
     normal = cross(axis, direction)
     axis2 = dot(axis, axis)
     climb = dot(axis, direction)
     square = dot(normal, normal)
-    if square > 1.0e-16 * axis2:
-        passed = dot(from_a, direction)
-        across = along(from_a, direction, -passed)
-        offset = dot(across, normal)
-        h = radius * radius * square - offset * offset
-        if h < 0.0:
-            return MISS
-        t = (-dot(cross(axis, across), normal) - math.sqrt(axis2 * h)) / square
-        y = dot(axis, across) + t * climb
-        if 0.0 < y < axis2:
-            t = t - passed
-            return t if t >= 0.0 else MISS
-        return ray_sphere(origin, direction, a if y <= 0.0 else b, radius)
-    return ray_sphere(origin, direction, a if climb >= 0.0 else b, radius)
+    passed = dot(from_a, direction)
+    across = along(from_a, direction, -passed)
+    offset = dot(across, normal)
+    h = radius * radius * square - offset * offset
+    slanted = square > 1.0e-16 * axis2
+    if slanted and h < 0.0:
+        return MISS
+    away = subtract(origin, nearest_on_segment(origin, a, b))
+    if dot(away, away) <= radius * radius:
+        return 0.0
+    if not slanted:
+        return ray_sphere(origin, direction, a if climb >= 0.0 else b, radius)
+    t = (-dot(cross(axis, across), normal) - math.sqrt(axis2 * h)) / square
+    y = dot(axis, across) + t * climb
+    if 0.0 < y < axis2:
+        t = t - passed
+        return t if t >= 0.0 else MISS
+    return ray_sphere(origin, direction, a if y <= 0.0 else b, radius)
 
 
 def ray_slabs(origin: Vec, direction: Vec, half: Vec) -> float:
