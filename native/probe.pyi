@@ -51,3 +51,9 @@ class Album:
 
 def hash_bytes(seed: int, data: bytes) -> int: ...
 def hash_u64(seed: int, value: int) -> int: ...
+
+def spin_decode(data: bytes, rounds: int) -> int:
+    """Reads a frame `rounds` times; how many commands were in range in all."""
+
+def spin_verdict(given: Verdict, rounds: int) -> int:
+    """Writes a verdict `rounds` times; how many fitted."""

@@ -218,3 +218,38 @@ def hash_bytes(uint64_t seed, bytes data not None):
 
 def hash_u64(uint64_t seed, uint64_t value):
     return c_hash_u64(seed, value)
+
+
+# ---- timing: the loop is native too, so that nothing but the kernel is measured -------------------
+
+def spin_decode(bytes data not None, uint64_t rounds):
+    cdef const uint8_t *block = <const uint8_t *><const char *>data
+    cdef uint32_t size = <uint32_t>len(data)
+    cdef frame_t frame
+    cdef command_t command
+    cdef cursor_t cursor
+    cdef uint64_t good = 0
+    with nogil:
+        for _ in range(rounds):
+            if read_frame(block, size, size, &frame):
+                break
+            cursor.at = block
+            cursor.end = block + size
+            while next_command(&cursor, &command):
+                good += command.reason == 0
+    return good
+
+
+def spin_verdict(given, uint64_t rounds):
+    cdef uint8_t block[2048]
+    cdef verdict_t verdict
+    cdef writer_t writer
+    cdef uint64_t good = 0
+    _fill_verdict(given, &verdict)
+    with nogil:
+        for _ in range(rounds):
+            writer.start = writer.at = block
+            writer.end = block + sizeof(block)
+            writer.full = 0
+            good += write_verdict(&writer, 5, &verdict)
+    return good

@@ -12,6 +12,11 @@ FLOATS = (0.0, -0.0, 1.0, -1.5, 1e-3, 1e3, 1e30, math.inf, -math.inf, math.nan)
 NUMBERS = (0, 1, 2, 127, 128, 65535, 65536, 2**31, 2**32 - 1, 2**32, 2**53, 2**63, 2**64 - 1)
 
 
+def numbered(seed: int, at: int) -> bytes:
+    """The frame number `at` of a seed, whatever came before it."""
+    return draw(random.Random(seed << 40 ^ at))
+
+
 def draw(rng: random.Random) -> bytes:
     """One frame: about half of them can be read."""
     choice = rng.random()
