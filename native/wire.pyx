@@ -25,6 +25,11 @@ cdef enum:                      # tags: field number x 8 + wire type
     TAG_ACTION = 0x3A
     TAG_DAMAGE = 0x42
 
+cdef enum Inside:               # which message: it says what its fields are
+    IN_HELLO
+    IN_COMMAND
+    IN_KIND
+
 cdef enum:
     MOST_DEPTH = 100            # what the protobuf runtime allows
     MOST_TAG = 5                # bytes of a tag or a length
@@ -143,8 +148,8 @@ cdef inline int _is_kind(uint64_t tag) noexcept nogil:
     return tag == TAG_MOVE or tag == TAG_SHOT or tag == TAG_ACTION or tag == TAG_DAMAGE
 
 
-# A message inside the frame; `parent`: the tag it came under.
-cdef uint32_t _check_message(const uint8_t *at, const uint8_t *end, uint32_t parent, int depth) noexcept nogil:
+# A message inside the frame.
+cdef uint32_t _check_message(const uint8_t *at, const uint8_t *end, Inside inside, int depth) noexcept nogil:
     cdef uint32_t tag = 0
     cdef uint32_t status = WIRE_OK
     cdef uint64_t size = 0
@@ -154,12 +159,12 @@ cdef uint32_t _check_message(const uint8_t *at, const uint8_t *end, uint32_t par
             break
         if tag < 8:
             return WIRE_BAD_TAG
-        if parent == TAG_COMMAND and _is_kind(tag):
+        if inside == IN_COMMAND and _is_kind(tag):
             at = _read_size(at, end, &size, &status)
             if at != NULL:
-                status = _check_message(at, at + size, tag, depth - 1)
+                status = _check_message(at, at + size, IN_KIND, depth - 1)
                 at += size
-        elif parent == TAG_HELLO and tag == TAG_SESSION_ID:
+        elif inside == IN_HELLO and tag == TAG_SESSION_ID:
             at = _read_size(at, end, &size, &status)
             if at != NULL:
                 status = WIRE_OK if _is_utf8(at, at + size) else WIRE_BAD_TEXT
@@ -202,6 +207,7 @@ cdef uint32_t read_frame(const uint8_t *data, uint32_t size, uint32_t most_comma
     cdef uint32_t tag = 0
     cdef uint32_t status = WIRE_OK
     cdef uint64_t number = 0
+    cdef Inside inside
     memset(out, 0, sizeof(frame_t))
     while at < end:
         at = _read_tag(at, end, &tag, &status)
@@ -215,11 +221,13 @@ cdef uint32_t read_frame(const uint8_t *data, uint32_t size, uint32_t most_comma
                 return status
             if tag == TAG_HELLO:
                 out.has_hello = 1
+                inside = IN_HELLO
             else:
                 out.commands += 1
+                inside = IN_COMMAND
                 if out.commands > most_commands:
                     return WIRE_TOO_MANY
-            status = _check_message(at, at + number, tag, MOST_DEPTH - 1)
+            status = _check_message(at, at + number, inside, MOST_DEPTH - 1)
             if status:
                 return status
             at += number

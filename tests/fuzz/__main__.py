@@ -29,7 +29,8 @@ def main() -> int:
         prog="scripts/fuzz",
         description="Runs random, grown and mutated Play frames through the native codec, which is built for "
         "it with AddressSanitizer and UndefinedBehaviorSanitizer. Each frame lies in a heap block of exactly "
-        "its size. Every 20th is compared with its twin and with protobuf; every 16th time verdicts and "
+        "its size. Each is refused exactly when protobuf refuses it, every 20th is compared value by value "
+        "with its twin and with protobuf; every 16th time verdicts and "
         "snapshots are written too, into buffers that are often too small. Ends with 1 at a crash, a "
         "difference, or when memory grows. Needs gcc with libasan.",
         epilog="Examples: scripts/fuzz | scripts/fuzz --frames 20000 --seed 7 | scripts/fuzz --plain",

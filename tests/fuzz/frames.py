@@ -84,6 +84,9 @@ def message(rng: random.Random, fields: int, depth: int) -> bytes:
 def _field(rng: random.Random, depth: int) -> bytes:
     at = rng.randint(1, 9) if rng.random() < 0.97 else rng.choice((0, 16, 2**29 - 1))
     wire_type = rng.choice((0, 0, 2, 2, 5, 1, 3) if rng.random() < 0.99 else (4, 6, 7))
+    if rng.random() < 0.3:
+        # The fields that are messages: commands in a frame (depth 3), their kinds (2).
+        at, wire_type = rng.choice(((6,), (5, 6, 7, 8), (1, 5))[min(3 - depth, 2)]), 2
     head = varint(rng, at << 3 | wire_type, most=5)
     if wire_type == 0:
         return head + varint(rng, number(rng, 64), most=10)

@@ -30,6 +30,15 @@ def outcome(read: Callable[[bytes, int], object], data: bytes, most: int = 1024)
         return str(error)
 
 
+def is_refused(data: bytes) -> bool:
+    """By the protobuf runtime."""
+    try:
+        play_pb2.PlayRequest.FromString(data)
+    except DecodeError:
+        return True
+    return False
+
+
 def from_protobuf(data: bytes) -> object | None:
     """What the generated classes make of a frame, in the shape of the twin; None when they refuse it."""
     request = play_pb2.PlayRequest()

@@ -152,6 +152,8 @@ def test_refuses(data: bytes, status: str) -> None:
         b"\x10\x01\x10\x02",  # the last one wins
         b"\x32\x08\x32\x02\x08\x03\x2a\x00\x32\x00",  # the last kind wins, what was before is gone
         b"\x32\x0b\x32\x02\x08\x03\x32\x05\x15\x00\x00\x80\x3f",  # the same kind merges
+        b"\x32\x07\x32\x05\x3a\x03\xff\xff\xff",  # unknown bytes in a Shot are not a message
+        b"\x32\x07\x2a\x05\x0a\x03\xff\xff\xff",  # nor text in a Move
         b"\x32\x00" * 1024,
         b"\xfa\x06\x80\x00" + b"\xf9\x06" + b"\x00" * 8,
     ],
