@@ -5,16 +5,17 @@ import json
 
 from libc.string cimport memset
 
+from native.hitreg cimport rig_from
+from native.movement cimport move_rules_from
 from native.types cimport (
     ARMOUR_ABSORB, ARMOUR_NONE, ARMOUR_PERCENT, ARMOUR_RATING, BREAK_CLAMP, BREAK_PRESENT, BREAK_REJECT,
     EFFECT_DAMAGE, EFFECT_DAMAGE_DEALT, EFFECT_DAMAGE_TAKEN, EFFECT_DASH, EFFECT_HEAL, EFFECT_IMMUNE,
-    EFFECT_RELOAD, EFFECT_SHIELD, EFFECT_SPEED, EFFECT_STUN, FALLOFF_CURVE, FALLOFF_EXPONENTIAL, FALLOFF_NONE,
-    FALLOFF_SMOOTH, MAX_ACTIONS, MAX_ACTION_EFFECTS, MAX_CURVE, MAX_MODES, MAX_WEAPONS, MODE_AIR,
-    MODE_CROUCH, MODE_SPRINT, MODE_SWIM, MODE_WALK, REGION_ARM, REGION_COUNT,
-    REGION_HEAD, REGION_LEG, REGION_STOMACH, REGION_TORSO, SIDE_ALL, SIDE_ALLIES, SIDE_ENEMIES, STANCE_AIR,
-    STANCE_CROUCH, STANCE_STAND, TARGET_ALLY,
-    TARGET_AREA, TARGET_ENEMY, TARGET_POINT, TARGET_SELF, WEAPON_HITSCAN, WEAPON_MELEE, WEAPON_PROJECTILE,
-    action_t, armour_rules_t, effect_t, falloff_t, mode_t, move_rules_t, rewind_rules_t, ruleset_t, weapon_t,
+    EFFECT_RELOAD, EFFECT_SHIELD, EFFECT_SPEED, EFFECT_STUN, FALLOFF_CURVE, FALLOFF_EXPONENTIAL,
+    FALLOFF_NONE, FALLOFF_SMOOTH, MAX_ACTIONS, MAX_ACTION_EFFECTS, MAX_CURVE, MAX_MODES, MAX_WEAPONS,
+    REGION_ARM, REGION_COUNT, REGION_HEAD, REGION_LEG, REGION_STOMACH, REGION_TORSO, SIDE_ALL,
+    SIDE_ALLIES, SIDE_ENEMIES, TARGET_ALLY, TARGET_AREA, TARGET_ENEMY, TARGET_POINT, TARGET_SELF,
+    WEAPON_HITSCAN, WEAPON_MELEE, WEAPON_PROJECTILE, action_t, armour_rules_t, effect_t, falloff_t,
+    mode_t, move_rules_t, rewind_rules_t, ruleset_t, weapon_t,
 )
 
 from native.document import Document
@@ -24,10 +25,6 @@ BREAK = {"present": BREAK_PRESENT, "reject": BREAK_REJECT, "clamp": BREAK_CLAMP}
 FALLOFF = {
     "none": FALLOFF_NONE, "curve": FALLOFF_CURVE, "smooth": FALLOFF_SMOOTH, "exponential": FALLOFF_EXPONENTIAL,
 }
-MOVE_MODE = {
-    "walk": MODE_WALK, "sprint": MODE_SPRINT, "crouch": MODE_CROUCH, "air": MODE_AIR, "swim": MODE_SWIM,
-}
-STANCE = {"stand": STANCE_STAND, "crouch": STANCE_CROUCH, "air": STANCE_AIR}
 WEAPON = {"hitscan": WEAPON_HITSCAN, "melee": WEAPON_MELEE, "projectile": WEAPON_PROJECTILE}
 REGION = {
     "head": REGION_HEAD, "torso": REGION_TORSO, "stomach": REGION_STOMACH, "arm": REGION_ARM, "leg": REGION_LEG,
@@ -57,6 +54,7 @@ cdef class Ruleset:
         armour_from(root.child("armour"), &self.c.armour)
         rewind_from(root.child("rewind"), &self.c.rewind)
         move_from(root.child("movement"), &self.c.move)
+        rig_from(dict(root.child("rig").value), &self.c.rig)
         self.weapon_names = names(root, "weapons", MAX_WEAPONS)
         self.action_names = names(root, "actions", MAX_ACTIONS)
         self.mode_names = names(root, "modes", MAX_MODES)
@@ -171,26 +169,14 @@ cdef int rewind_from(object part, rewind_rules_t *out) except -1:
 
 
 cdef int move_from(object part, move_rules_t *out) except -1:
-    speeds = part.child("speed_mps")
-    for name, index in MOVE_MODE.items():
-        out.speed_mps[<int>index] = speeds.number(name)
-    heights = part.child("height_m")
-    for name, index in STANCE.items():
-        out.height_m[<int>index] = heights.number(name)
-    out.acceleration_mps2 = part.number("acceleration_mps2")
-    out.air_acceleration_mps2 = part.number("air_acceleration_mps2")
-    out.gravity_mps2 = part.number("gravity_mps2")
-    out.jump_m = part.number("jump_m")
-    out.fall_mps = part.number("fall_mps")
-    out.step_m = part.number("step_m")
-    out.half_width_m = part.number("half_width_m")
-    out.tolerance_m = part.number("tolerance_m")
-    out.teleport_m = part.number("teleport_m")
-    out.burst_us = part.micros("burst_s")
-    out.clock_ahead_us = part.micros("clock_ahead_s")
-    out.clock_behind_us = part.micros("clock_behind_s")
-    out.clock_drift_q16 = part.q16("clock_drift")
-    out.violation_decay_us = part.micros("violation_decay_s")
+    rules = dict(part.value)
+    for name in ("burst", "clock_ahead", "clock_behind", "violation_decay"):
+        rules[f"{name}_us"] = part.micros(f"{name}_s")
+    rules["clock_drift_q16"] = part.q16("clock_drift")
+    try:
+        move_rules_from(rules, out)
+    except ValueError as error:
+        raise ValueError(f"{part.path}.{error}") from None
     return 0
 
 

@@ -9,31 +9,29 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+
+from services.combat.domain.ruleset_actions import Action
+from services.combat.domain.ruleset_units import (
+    Acceleration,
+    ClockSeconds,
+    Factor,
+    Metres,
+    Name,
+    Part,
+    Points,
+    Seconds,
+    Share,
+    SomeClockSeconds,
+    SomeMetres,
+    Speed,
+)
+from services.combat.domain.ruleset_weapons import AnyWeapon
 
 RIGS = Path(__file__).parent.parent / "data" / "rigs"
-
-Name = Annotated[str, Field(pattern="^[a-z0-9_-]+$", max_length=64)]
-Points = Annotated[float, Field(ge=0, le=1e6)]
-"""Health, armour, shield or resource points; kept in 1/1000."""
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
-"""Kept in microseconds."""
-SomeSeconds = Annotated[float, Field(ge=0.001, le=86_400)]
-Metres = Annotated[float, Field(ge=0, le=10_000)]
-SomeMetres = Annotated[float, Field(gt=0, le=10_000)]
-Speed = Annotated[float, Field(ge=0, le=1_000)]
-"""Metres a second."""
-Acceleration = Annotated[float, Field(ge=0, le=10_000)]
-"""Metres a second, each second."""
-Factor = Annotated[float, Field(ge=0, le=100)]
-"""Multiplies; kept in 1/65536."""
-Share = Annotated[float, Field(ge=0, le=1)]
-Angle = Annotated[float, Field(ge=0, le=180)]
-"""Half angle of a cone, degrees."""
 
 
 class RulesetError(ValueError):
@@ -42,10 +40,6 @@ class RulesetError(ValueError):
     def __init__(self, name: str, problems: list[str]) -> None:
         super().__init__(f"{name}: " + "; ".join(problems))
         self.problems = problems
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
 class Player(Part):
@@ -154,13 +148,13 @@ class Movement(Part):
     tolerance_m: Annotated[float, Field(ge=0, le=10)]
     teleport_m: SomeMetres
     """Further in one move is refused outright."""
-    burst_s: Seconds
+    burst_s: ClockSeconds
     """Unused time saved up for the next move."""
-    clock_ahead_s: Seconds
-    clock_behind_s: Seconds
+    clock_ahead_s: ClockSeconds
+    clock_behind_s: ClockSeconds
     clock_drift: Share
     """Discrepancy of clocks forgiven, seconds each second."""
-    violation_decay_s: SomeSeconds
+    violation_decay_s: SomeClockSeconds
     """In which the violation score halves."""
 
     @model_validator(mode="after")
@@ -172,226 +166,10 @@ class Movement(Part):
         return self
 
 
-class NoFalloff(Part):
-    kind: Literal["none"]
-
-
-Point = Annotated[tuple[Metres, Factor], Field(strict=False)]
-"""A JSON list of two."""
-
-
-class CurveFalloff(Part):
-    """Straight lines through (distance, factor); level before the first and after the last."""
-
-    kind: Literal["curve"]
-    curve: Annotated[list[Point], Field(min_length=1, max_length=8)]
-
-    @model_validator(mode="after")
-    def check(self) -> CurveFalloff:
-        distances = [distance for distance, _ in self.curve]
-        if any(near >= far for near, far in pairwise(distances)):
-            raise ValueError("distances of the curve must rise")
-        return self
-
-
-class SmoothFalloff(Part):
-    """From 1.5 at the muzzle through 1 at the reference distance to 0.528 at twice that and beyond."""
-
-    kind: Literal["smooth"]
-    reference_m: SomeMetres
-
-
-class ExponentialFalloff(Part):
-    """Halves every `half_m`."""
-
-    kind: Literal["exponential"]
-    half_m: SomeMetres
-
-
-Falloff = Annotated[
-    NoFalloff | CurveFalloff | SmoothFalloff | ExponentialFalloff, Field(discriminator="kind")
-]
-
-
-class Regions(Part):
-    """Factors by what part of the body was hit."""
-
-    head: Factor = 1
-    torso: Factor = 1
-    stomach: Factor = 1
-    arm: Factor = 1
-    leg: Factor = 1
-
-
-class Weapon(Part):
-    name: Name
-    damage: Points
-    """Health points of each pellet; restored when `heals`."""
-    range_m: SomeMetres
-    heals: bool = False
-    """Restores allies instead of wounding enemies."""
-    bypass: bool = False
-    """Skips armour and shield."""
-    pellets: Annotated[int, Field(ge=1, le=32)] = 1
-    penetration: Annotated[int, Field(ge=0, le=15)] = 0
-    """Further targets a ray goes on to."""
-    penetration_factor: Share = 1
-    """Damage kept at each of them."""
-    spread_deg: Angle = 0
-    fire_interval_s: SomeSeconds
-    magazine: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Rounds; 0: unlimited."""
-    reserve: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Rounds beside a full magazine; 0: unlimited."""
-    reload_s: Seconds = 0
-    crit_chance: Share = 0
-    crit_factor: Factor = 1
-    region: Regions = Regions()
-    lifesteal: Factor = 0
-    """Share of damage dealt that the shooter is healed."""
-    falloff: Falloff = NoFalloff(kind="none")
-
-    @model_validator(mode="after")
-    def check_weapon(self) -> Weapon:
-        if self.reserve and not self.magazine:
-            raise ValueError("reserve needs a magazine: without one, rounds are unlimited")
-        if self.magazine and not self.reload_s:
-            raise ValueError("a magazine needs reload_s above 0")
-        if self.heals and self.lifesteal:
-            raise ValueError("a weapon that heals has no lifesteal")
-        if self.crit_chance and self.crit_factor < 1:
-            raise ValueError("crit_factor below 1 would make a critical hit a weak one")
-        return self
-
-
-class Hitscan(Weapon):
-    kind: Literal["hitscan"]
-
-
-class Melee(Weapon):
-    kind: Literal["melee"]
-    arc_deg: Annotated[float, Field(gt=0, le=180)]
-    """Half angle of the swing."""
-
-
-class Projectile(Weapon):
-    kind: Literal["projectile"]
-    speed_mps: Annotated[float, Field(gt=0, le=1_000)]
-    gravity_mps2: Acceleration = 0
-    radius_m: Annotated[float, Field(ge=0, le=5)] = 0.1
-    fuse_s: Annotated[float, Field(ge=0.001, le=60)]
-    """Explodes, or is gone, then at the latest."""
-    bounces: Annotated[int, Field(ge=0, le=255)] = 0
-    """0: explodes on touch."""
-    blast_m: Annotated[float, Field(ge=0, le=100)] = 0
-    """0: hurts only whom it touches."""
-    blast_edge: Share = 0
-    """Share of the damage at the edge of the blast; linear between."""
-    blast_self: Factor = 1
-    """Of the damage, to the shooter."""
-
-    @model_validator(mode="after")
-    def check_projectile(self) -> Projectile:
-        if self.penetration:
-            raise ValueError("a projectile stops at what it touches: penetration must be 0")
-        if self.bounces and not self.blast_m:
-            raise ValueError("a projectile that bounces needs blast_m above 0 to do anything")
-        return self
-
-
-AnyWeapon = Annotated[Hitscan | Melee | Projectile, Field(discriminator="kind")]
-
-
-class Dose(Part):
-    """Points at once, or by each period while it lasts (the first a period after the start)."""
-
-    kind: Literal["damage", "heal"]
-    amount: Annotated[float, Field(gt=0, le=1e6)]
-    duration_s: Seconds = 0
-    period_s: Seconds = 0
-
-    @model_validator(mode="after")
-    def check(self) -> Dose:
-        if bool(self.duration_s) != bool(self.period_s):
-            raise ValueError("duration_s and period_s go together")
-        if self.duration_s and not 0.01 <= self.period_s <= self.duration_s:
-            raise ValueError("period_s must be 0.01..duration_s")
-        return self
-
-
-class ShieldEffect(Part):
-    kind: Literal["shield"]
-    amount: Annotated[float, Field(gt=0, le=1e6)]
-    duration_s: SomeSeconds
-
-
-class FactorEffect(Part):
-    """Multiplies speed, damage dealt or damage taken."""
-
-    kind: Literal["speed", "damage_dealt", "damage_taken"]
-    factor: Factor
-    duration_s: SomeSeconds
-
-
-class StateEffect(Part):
-    """No commands, or takes nothing."""
-
-    kind: Literal["stun", "immune"]
-    duration_s: SomeSeconds
-
-
-class DashEffect(Part):
-    """Grants the dash movement mode."""
-
-    kind: Literal["dash"]
-    speed_mps: Annotated[float, Field(gt=0, le=1_000)]
-    duration_s: SomeSeconds
-
-
-class ReloadEffect(Part):
-    """Starts the reload of the weapon in hand."""
-
-    kind: Literal["reload"]
-
-
-Effect = Annotated[
-    Dose | ShieldEffect | FactorEffect | StateEffect | DashEffect | ReloadEffect, Field(discriminator="kind")
-]
-
-
-class Action(Part):
-    name: Name
-    target: Literal["self", "ally", "enemy", "point", "area"]
-    area_side: Literal["enemies", "allies", "all"] | None = None
-    """Whom an area reaches."""
-    needs_sight: bool = False
-    interruptible: bool = False
-    """Damage stops the cast."""
-    charges: Annotated[int, Field(ge=1, le=255)] = 1
-    range_m: Metres = 0
-    area_m: Metres = 0
-    cooldown_s: Seconds = 0
-    """To win back one charge; 0: it is never spent."""
-    cast_s: Seconds = 0
-    cost: Points = 0
-    """Of the resource; given back when the cast is interrupted."""
-    effects: Annotated[list[Effect], Field(min_length=1, max_length=4)]
-
-    @model_validator(mode="after")
-    def check(self) -> Action:
-        area = self.target in ("point", "area")
-        if area != bool(self.area_m) or area != bool(self.area_side):
-            raise ValueError("area_m and area_side are needed for targets point and area, and only there")
-        if (self.target in ("ally", "enemy", "point")) != bool(self.range_m):
-            raise ValueError("range_m is needed for targets ally, enemy and point, and only there")
-        if self.interruptible and not self.cast_s:
-            raise ValueError("interruptible needs cast_s above 0")
-        if self.charges > 1 and not self.cooldown_s:
-            raise ValueError("charges need cooldown_s above 0")
-        kinds = [effect.kind for effect in self.effects if getattr(effect, "duration_s", 0)]
-        if again := repeated(kinds):
-            raise ValueError(f"two lasting effects of kind {again[0]}: the second would renew the first")
-        return self
+class Rig(Part):
+    eye_m: StanceHeights
+    shapes: dict[str, list[dict[str, Any]]]
+    """Hitboxes by stance; what a shape may say is the compiler's to check."""
 
 
 class Mode(Part):
@@ -425,10 +203,9 @@ class RulesetDocument(Part):
     judge: Judge = Judge()
     rewind: Rewind = Rewind()
     movement: Movement
-    rig: dict[str, Any]
-    """Hitboxes; checked by the compiler."""
+    rig: Rig
     weapons: Annotated[list[AnyWeapon], Field(min_length=1, max_length=32)]
-    actions: Annotated[list[Action], Field(max_length=32)] = []
+    actions: Annotated[list[Action], Field(max_length=32)] = Field(default_factory=list)
     modes: Annotated[list[Mode], Field(min_length=1, max_length=16)]
 
     @model_validator(mode="after")
@@ -441,6 +218,9 @@ class RulesetDocument(Part):
                 raise ValueError(f"action {action.name!r}: cost is above player.resource, never affordable")
             if not self.player.shield_max and any(effect.kind == "shield" for effect in action.effects):
                 raise ValueError(f"action {action.name!r}: a shield needs player.shield_max above 0")
+        for stance, height in self.movement.height_m.model_dump().items():
+            if getattr(self.rig.eye_m, stance) > height:
+                raise ValueError(f"rig.eye_m.{stance} must not be above movement.height_m.{stance}")
         if self.rewind.max_rewind_s > self.judge.history_ticks / 128:
             raise ValueError(
                 "judge.history_ticks must hold rewind.max_rewind_s at 128 ticks a second: "
@@ -488,14 +268,14 @@ def read_json(path: Path) -> Any:
 
 def describe(problem: Any, document: Any) -> str:
     """`weapons[0].damage: Input should be ...` of one pydantic error."""
-    path = ""
+    path, tag = "", False
     for step in problem["loc"]:
+        # A union puts its tag in the path, between the object and the field; the document does not.
+        tag = not tag and isinstance(document, dict) and step == document.get("kind")
         if isinstance(step, int):
             path += f"[{step}]"
             document = document[step] if isinstance(document, list) and step < len(document) else None
-        elif isinstance(document, dict) and step == document.get("kind"):
-            continue  # the tag of a union, which pydantic puts in the path
-        else:
+        elif not tag:
             path += f".{step}"
             document = document.get(step) if isinstance(document, dict) else None
     message = problem["msg"].removeprefix("Value error, ")

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from native import damage
+from native import damage, philox
 from native.reference import damage as twin
 from native.reference.damage import Body, Strike
 
 NO_ARMOUR = {"kind": "none"}
 TEAM_FORTRESS = {"kind": "smooth", "reference_m": 512}
 Q16 = 65536
+DRAW_CRIT = 2
 
 
 def q16(factor: float) -> int:
@@ -209,6 +210,17 @@ def test_rules_that_are_none(armour: Any, strike: Any, message: str) -> None:
 def test_no_chance_and_certainty(draw: int) -> None:
     assert not damage.is_critical(0, draw)
     assert damage.is_critical(2**32, draw)
+
+
+@pytest.mark.parametrize("chance", [0.02, 0.15, 0.5, 0.98])
+def test_as_many_critical_hits_as_the_chance_says(chance: float) -> None:
+    """Within four standard deviations over 50,000 shots; the draws are the arena's."""
+    shots, threshold = 50_000, round(chance * 2**32)
+    hits = sum(
+        damage.is_critical(threshold, philox.draw(0xA5E4A, shot % 10, 1 + shot // 10, 0, DRAW_CRIT)[0])
+        for shot in range(shots)
+    )
+    assert abs(hits - shots * chance) < 4 * math.sqrt(shots * chance * (1 - chance))
 
 
 # ---- the twin ----------------------------------------------------------------------------------------
