@@ -6,14 +6,11 @@ baseline, and a snapshot with `baseline_tick` b turns the state of b into that o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from native.reference.wire import number_field, sized_field, varint, zigzag
-
-if TYPE_CHECKING:
-    from arenamesh.combat.v1 import snapshot_pb2
 
 MOST_INTEREST_MM = 2**31 - 1
 ALL_BITS = 2**64 - 1
@@ -144,6 +141,21 @@ def encode_missile(missile: Missile) -> bytes:
 # ---- reading ----------------------------------------------------------------------------------------
 
 
+class SnapshotMessage(Protocol):
+    """The contract's Snapshot, as the generated class has it."""
+
+    @property
+    def tick(self) -> int: ...
+    @property
+    def baseline_tick(self) -> int: ...
+    @property
+    def entities(self) -> Iterable[Any]: ...
+    @property
+    def removed(self) -> Iterable[int]: ...
+    @property
+    def projectiles(self) -> Iterable[Any]: ...
+
+
 @dataclass
 class State:
     """What a viewer knows of one tick."""
@@ -153,7 +165,7 @@ class State:
     projectiles: list[Missile] = field(default_factory=list)
 
 
-def apply_snapshot(baseline: State | None, snapshot: snapshot_pb2.Snapshot) -> State:
+def apply_snapshot(baseline: State | None, snapshot: SnapshotMessage) -> State:
     """The state at `snapshot.tick`. `baseline` is the state of `snapshot.baseline_tick`, None for a full one.
 
     Raises:
