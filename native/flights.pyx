@@ -104,15 +104,20 @@ cdef void _explode(arena_t *arena, flight_t *flight, int direct) noexcept nogil:
     _land(arena, flight)
 
 
-cdef void _bounce(flight_t *flight, const vec3 *normal) noexcept nogil:
+cdef bint _bounce(flight_t *flight, const vec3 *normal, double rest_mps) noexcept nogil:
+    """Turns the velocity off a surface; whether that was a bounce. What only falls back by the weight of a
+    tick or two lies on the surface, slides, and waits for its fuse."""
     cdef vec3 *v = &flight.velocity
     cdef double into = v.x * normal.x + v.y * normal.y + v.z * normal.z
-    v.x = (v.x - into * normal.x) * SLIDE_KEPT - into * normal.x * BOUNCE_KEPT
-    v.y = (v.y - into * normal.y) * SLIDE_KEPT - into * normal.y * BOUNCE_KEPT
-    v.z = (v.z - into * normal.z) * SLIDE_KEPT - into * normal.z * BOUNCE_KEPT
+    cdef bint lies = -into <= rest_mps
+    cdef double kept = 0.0 if lies else BOUNCE_KEPT
+    v.x = (v.x - into * normal.x) * SLIDE_KEPT - into * normal.x * kept
+    v.y = (v.y - into * normal.y) * SLIDE_KEPT - into * normal.y * kept
+    v.z = (v.z - into * normal.z) * SLIDE_KEPT - into * normal.z * kept
     flight.position.x += normal.x * SKIN_M
     flight.position.y += normal.y * SKIN_M
     flight.position.z += normal.z * SKIN_M
+    return not lies
 
 
 cdef bint _touch(arena_t *arena, flight_t *flight, int met, const contact_t *contact, const vec3 *normal) noexcept nogil:
@@ -120,8 +125,7 @@ cdef bint _touch(arena_t *arena, flight_t *flight, int met, const contact_t *con
     cdef const weapon_t *weapon = &arena.rules.weapon[flight.weapon]
     cdef contact_t struck = contact[0]
     if met == 2 and flight.bounces > 0:
-        flight.bounces -= 1
-        _bounce(flight, normal)
+        flight.bounces -= _bounce(flight, normal, 2.0 * weapon.gravity_mps2 / arena.tick_rate)
         return True
     if weapon.blast_m > 0.0:
         _explode(arena, flight, <int>struck.slot if met == 1 else -1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arenamesh.combat.v1 import event_pb2, play_pb2, verdict_pb2
+
 from native.arena import ALL_SLOTS, Arena
 from native.ruleset import Ruleset
 from native.world import World
@@ -87,7 +88,12 @@ class Match:
     ) -> None:
         self.rules = rules or make_rules()
         self.world = make_world(spawns)
-        self.options: dict[str, Any] = {"key": KEY, "mode": mode, "max_players": max_players, "tick_rate": RATE}
+        self.options: dict[str, Any] = {
+            "key": KEY,
+            "mode": mode,
+            "max_players": max_players,
+            "tick_rate": RATE,
+        }
         self.options |= options
         self.arena = self.twin()
         self.now = 0
@@ -147,7 +153,9 @@ class Match:
         )
         return self.command(slot, shot=shot, **fields)
 
-    def aim(self, slot: int, target: int, weapon: str | int = "rifle", *, height: float = 1.2, **fields: Any) -> Any:
+    def aim(
+        self, slot: int, target: int, weapon: str | int = "rifle", *, height: float = 1.2, **fields: Any
+    ) -> Any:
         """A shot from one player's eye at another's chest, where both are now."""
         here, there = self.feet(slot), self.feet(target)
         return self.shot(
@@ -158,7 +166,15 @@ class Match:
             **fields,
         )
 
-    def move(self, slot: int, to: Point, *, mode: int = 1, time_us: int | None = None, **fields: Any) -> Any:
+    def move(
+        self,
+        slot: int,
+        to: Point,
+        *,
+        mode: play_pb2.MoveMode = play_pb2.MOVE_MODE_WALK,
+        time_us: int | None = None,
+        **fields: Any,
+    ) -> Any:
         move = play_pb2.Move(
             x=to[0], y=to[1], z=to[2], mode=mode, client_time_us=self.now if time_us is None else time_us
         )
@@ -175,7 +191,12 @@ class Match:
         """Direct damage credited to `slot`."""
         return self.command(
             slot,
-            damage=play_pb2.Damage(target=target, amount_milli=round(points * 1000), source=1, bypass=bypass),
+            damage=play_pb2.Damage(
+                target=target,
+                amount_milli=round(points * 1000),
+                source=play_pb2.DAMAGE_SOURCE_ENVIRONMENT,
+                bypass=bypass,
+            ),
         )
 
     def send(
@@ -189,6 +210,18 @@ class Match:
         """The verdict of one command."""
         (verdict,) = self.send(command, **frame).verdicts
         return verdict
+
+    def walk(self, slot: int, way: tuple[float, float], seconds: float) -> None:
+        """Along a unit vector of the plane at up to 4 m/s, one accepted move a tick."""
+        x, y, z = self.feet(slot)
+        speed = 0.0
+        for _ in range(round(seconds * RATE)):
+            self.run(1 / RATE)
+            speed = min(speed + 1.0, 4.0)
+            x, y = x + way[0] * speed / RATE, y + way[1] * speed / RATE
+            verdict = self.judge(self.move(slot, (x, y, z)))
+            assert verdict.outcome == verdict_pb2.OUTCOME_ACCEPTED, verdict
+        self.run(1 / RATE)
 
     # -- what came of it --------------------------------------------------------------------------
 
