@@ -17,7 +17,8 @@ Rules, in this order; the first that fails decides:
    distance until the sum is zero. `PAYBACK_LIMITS` limits is the most that can be owed.
 7. **Acceleration** (correct): with displacement d, last velocity v and the client's time t, d lies in the
    disc over the diameter 0..v*t (what walls and friction leave of v: all its projections), widened by
-   acceleration * t^2 + tolerance. A dash is free of it.
+   acceleration * t^2 + tolerance. A dash is free of it, and a move that only the server's clock times (the
+   first one, say): arrival times are no measure of speed, so such a move counts as made at full speed.
 8. **Height** (correct): see `judge_height`.
 9. **Geometry** (correct): the hull is swept from pose to pose, then tested where it stands. It reaches from
    step height to the head, so that stairs and ramps need no special case, and is `tolerance_m` narrower and
@@ -48,6 +49,13 @@ cdef double YAW_MAX = 6283.185307179587     # 1000 turns
 cdef double PITCH_MAX = 1.5707964           # half pi, as the next float above
 cdef int64_t CLOCK_MAX = 1LL << 52
 cdef double GROUND_SLOPE = 0.7              # least upward part of a normal one can stand on (45 degrees)
+cdef double HOLD_SLOPE = 0.05               # and of one that slows a fall
+
+# What is under a body.
+cdef enum:
+    SUPPORT_NONE = 0
+    SUPPORT_STEEP = 1           # one slides on it: no fall, but no jump or step either
+    SUPPORT_GROUND = 2
 
 
 # What one move comes to.
@@ -57,11 +65,12 @@ cdef struct step_t:
     double z
     double across               # its horizontal length
     double speed_mps            # of the mode, with effects
-    double client_s             # time by the client's clock
+    double client_s             # time by the client's clock, or else by the server's
     double fall_s               # time gravity had: the client's, or the server's beyond the credit it may keep
     double lift_m               # of the mover after the move, while in the air
+    uint8_t timed               # by the client's clock
     uint8_t stance
-    uint8_t on_ground           # after the move
+    int support                 # after the move
 
 
 cdef inline double seconds(int64_t us) noexcept nogil:
@@ -142,7 +151,8 @@ cdef int64_t run_clocks(const move_rules_t *rules, mover_t *mover, const move_t 
     cdef int64_t server_us = now_us - mover.last_us if now_us > mover.last_us else 0
     cdef int64_t client_us = server_us, lost_us = 0, forgiven_us, paid_us
     cdef int64_t owed_us = mover.discrepancy_us
-    if mover.client_us != 0:
+    step.timed = mover.client_us != 0
+    if step.timed:
         client_us = move.client_time_us - mover.client_us
         owed_us += client_us - server_us
         forgiven_us = (server_us * rules.clock_drift_q16) >> 16 if server_us < CLOCK_MAX >> 8 else 0
@@ -194,9 +204,11 @@ cdef uint32_t judge_acceleration(const move_rules_t *rules, const mover_t *mover
     cdef double x = step.x - mover.velocity.x * t / 2.0
     cdef double y = step.y - mover.velocity.y * t / 2.0
     cdef double pace = sqrt(mover.velocity.x * mover.velocity.x + mover.velocity.y * mover.velocity.y)
-    cdef double gain = rules.acceleration_mps2 if mover.on_ground else rules.air_acceleration_mps2
-    if move.mode == MODE_DASH:
+    cdef double gain = rules.air_acceleration_mps2
+    if move.mode == MODE_DASH or not step.timed:
         return REASON_NONE
+    if mover.on_ground or step.support != SUPPORT_NONE:
+        gain = rules.acceleration_mps2
     if sqrt(x * x + y * y) > pace * t / 2.0 + gain * t * t + rules.tolerance_m:
         return REASON_TOO_FAST
     return REASON_NONE
@@ -208,9 +220,10 @@ cdef uint32_t judge_height(const move_rules_t *rules, const mover_t *mover, cons
     most the take-off speed sqrt(2 g h) for its time, at most h. In the air it stays under an arc: the
     greatest vertical speed there can be, which gravity lowers with time; and the jump's total stays h. What
     the arc is above the feet is kept within the tolerance, so that many small moves win no more than one
-    large. Nothing falls faster than `fall_mps`. A dash holds its height."""
+    large. Nothing falls faster than `fall_mps`. A dash holds its height, and so may who lands or slides on
+    a slope too steep to stand on."""
     cdef double slack = rules.tolerance_m
-    cdef double step_up = rules.step_m if step.on_ground else 0.0
+    cdef double step_up = rules.step_m if step.support == SUPPORT_GROUND else 0.0
     cdef double drop = greater(rules.fall_mps * step.fall_s, rules.step_m)
     step.lift_m = 0.0
     if step.z < -drop - slack:
@@ -227,7 +240,7 @@ cdef uint32_t judge_height(const move_rules_t *rules, const mover_t *mover, cons
 
 cdef inline double rise(const mover_t *mover, const move_t *move, const step_t *step) noexcept nogil:
     """How far the arc goes in this move; down is negative."""
-    if move.mode == MODE_DASH:
+    if move.mode == MODE_DASH or step.support != SUPPORT_NONE:
         return greater(mover.velocity.z, 0.0) * step.fall_s
     return mover.velocity.z * step.fall_s
 
@@ -266,34 +279,47 @@ cdef inline void hull(const move_rules_t *rules, uint8_t stance, const vec3 *fee
     centre.z = feet.z + rules.step_m + half.z
 
 
-cdef bint stands(const move_rules_t *rules, const world_t *world, uint8_t stance, const move_t *move) noexcept nogil:
-    """Is there ground under the feet, or, at a step's or a ramp's edge, under any part of the hull?"""
-    cdef vec3 half, centre, delta, normal, feet
+cdef int support_of(const move_rules_t *rules, const world_t *world, const vec3 *half,
+                    const vec3 *centre) noexcept nogil:
+    cdef vec3 delta, normal
+    delta.x = delta.y = 0.0
+    delta.z = -(rules.step_m + rules.tolerance_m)
+    if world_sweep(world, half, centre, &delta, &normal) >= 1.0 or normal.z < HOLD_SLOPE:
+        return SUPPORT_NONE
+    return SUPPORT_GROUND if normal.z >= GROUND_SLOPE else SUPPORT_STEEP
+
+
+cdef int stand(const move_rules_t *rules, const world_t *world, uint8_t stance, const move_t *move) noexcept nogil:
+    """What is under any part of the hull. At a step's or a ramp's edge only the full width reaches it;
+    between walls only the narrow one fits."""
+    cdef vec3 half, centre, feet
+    cdef int narrow, wide
     feet.x = move.x
     feet.y = move.y
     feet.z = move.z
     hull(rules, stance, &feet, &half, &centre)
-    delta.x = delta.y = 0.0
-    delta.z = -(rules.step_m + rules.tolerance_m)
-    return world_sweep(world, &half, &centre, &delta, &normal) < 1.0 and normal.z >= GROUND_SLOPE
+    narrow = support_of(rules, world, &half, &centre)
+    if narrow == SUPPORT_GROUND:
+        return narrow
+    half.x = half.y = rules.half_width_m
+    wide = support_of(rules, world, &half, &centre)
+    return wide if wide > narrow else narrow
 
 
 # ---- applying ---------------------------------------------------------------------------------
 
 cdef void settle(const move_rules_t *rules, mover_t *mover, const move_t *move, const step_t *step) noexcept nogil:
     """Takes over an accepted move."""
-    cdef double v0 = take_off(rules), x, y, pace, up
+    cdef double v0 = take_off(rules), pace, up
     mover.budget_m = mover.budget_m - step.across
-    if step.client_s > 0.0:
-        x = step.x / step.client_s
-        y = step.y / step.client_s
-        pace = sqrt(x * x + y * y)
-        if pace > step.speed_mps:       # a late packet's time is not a speed
-            x = x * step.speed_mps / pace
-            y = y * step.speed_mps / pace
-        mover.velocity.x = x
-        mover.velocity.y = y
-    if step.on_ground:
+    mover.velocity.x = mover.velocity.y = 0.0
+    if step.across > 0.0:
+        pace = step.speed_mps
+        if step.timed:
+            pace = lesser(step.across / step.client_s, pace)
+        mover.velocity.x = step.x * pace / step.across
+        mover.velocity.y = step.y * pace / step.across
+    if step.support == SUPPORT_GROUND:
         up = 0.0
         mover.rise_m = rules.jump_m
     elif mover.on_ground:               # jumped, or walked off an edge
@@ -309,6 +335,8 @@ cdef void settle(const move_rules_t *rules, mover_t *mover, const move_t *move, 
         elif step.fall_s > 0.0:         # who fell faster than the arc cannot hang in the air later
             up = greater(lesser(up, (step.z + rules.tolerance_m) / step.fall_s), -rules.fall_mps)
         mover.rise_m = mover.rise_m - greater(step.z, 0.0)
+    if step.support == SUPPORT_STEEP and up < 0.0:
+        up = 0.0
     mover.velocity.z = up
     mover.lift_m = step.lift_m
     mover.position.x = move.x
@@ -318,7 +346,7 @@ cdef void settle(const move_rules_t *rules, mover_t *mover, const move_t *move, 
     mover.pitch = move.pitch
     mover.mode = move.mode
     mover.stance = step.stance
-    mover.on_ground = step.on_ground
+    mover.on_ground = step.support == SUPPORT_GROUND
 
 
 cdef void mover_place(mover_t *mover, const move_rules_t *rules, const vec3 *position, double yaw,
@@ -351,10 +379,10 @@ cdef uint32_t move_judge(const move_rules_t *rules, const world_t *world, mover_
     step.stance = stance_of(move.mode)
     credit_us = run_clocks(rules, mover, move, now_us, &step)
     reason[0] = judge_pace(rules, mover, move, credit_us, &step)
-    if reason[0] == REASON_NONE:
+    if reason[0] == REASON_NONE:        # only now is the map asked
+        step.support = stand(rules, world, step.stance, move)
         reason[0] = judge_acceleration(rules, mover, move, &step)
     if reason[0] == REASON_NONE:
-        step.on_ground = stands(rules, world, step.stance, move)
         reason[0] = judge_height(rules, mover, move, &step)
     if reason[0] == REASON_NONE:
         reason[0] = judge_geometry(rules, world, mover, move, &step)

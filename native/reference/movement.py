@@ -30,6 +30,8 @@ PAYBACK_LIMITS = 4
 VIOLATION_MILLI = 1000
 VIOLATION_MAX_MILLI = 1_000_000_000
 GROUND_SLOPE = 0.7
+HOLD_SLOPE = 0.05
+AIRY, STEEP, GROUND = 0, 1, 2  # what is under a body
 PLAIN = 65536
 
 
@@ -77,10 +79,11 @@ class Step:
     across: float
     stance: int
     speed_mps: float = 0.0
+    timed: bool = False
     client_s: float = 0.0
     fall_s: float = 0.0
     lift_m: float = 0.0
-    on_ground: bool = False
+    support: int = AIRY
 
 
 class Mover:
@@ -111,10 +114,14 @@ class Mover:
         x, y, z = (move.x - self.position[0], move.y - self.position[1], move.z - self.position[2])
         step = Step(x, y, z, sqrt(x * x + y * y), {CROUCH: CROUCHED, AIR: AIRBORNE}.get(move.mode, STAND))
         credit_us = self.run_clocks(move, now_us, step)
-        reason = self.judge_pace(move, credit_us, step) or self.judge_acceleration(move, step)
+        reason = self.judge_pace(move, credit_us, step)
         if not reason:
-            step.on_ground = self.stands(move, step.stance)
-            reason = self.judge_height(move, step) or self.judge_geometry(move, step)
+            step.support = self.stand(move, step.stance)
+            reason = (
+                self.judge_acceleration(move, step)
+                or self.judge_height(move, step)
+                or self.judge_geometry(move, step)
+            )
         if reason:
             self.violate(now_us)
             return CORRECTED, reason
@@ -167,7 +174,8 @@ class Mover:
         rules = self.rules
         server_us = max(now_us - self.last_us, 0)
         client_us, lost_us, owed_us = server_us, 0, self.discrepancy_us
-        if self.client_us:
+        step.timed = self.client_us != 0
+        if step.timed:
             client_us = move.client_time_us - self.client_us
             owed_us += client_us - server_us
             forgiven_us = server_us * rules.clock_drift_q16 >> 16 if server_us < CLOCK_MAX >> 8 else 0
@@ -207,20 +215,22 @@ class Mover:
     def judge_acceleration(self, move: Move, step: Step) -> int:
         t, (vx, vy, _) = step.client_s, self.velocity
         x, y = step.x - vx * t / 2.0, step.y - vy * t / 2.0
-        gain = self.rules.acceleration_mps2 if self.on_ground else self.rules.air_acceleration_mps2
+        touches = self.on_ground or step.support != AIRY
+        gain = self.rules.acceleration_mps2 if touches else self.rules.air_acceleration_mps2
         pace = sqrt(vx * vx + vy * vy)
         outside = sqrt(x * x + y * y) > pace * t / 2.0 + gain * t * t + self.rules.tolerance_m
-        return TOO_FAST if outside and move.mode != DASH else NONE
+        return TOO_FAST if outside and step.timed and move.mode != DASH else NONE
 
     def judge_height(self, move: Move, step: Step) -> int:
         rules, slack = self.rules, self.rules.tolerance_m
-        step_up = rules.step_m if step.on_ground else 0.0
+        step_up = rules.step_m if step.support == GROUND else 0.0
         if step.z < -max(rules.fall_mps * step.fall_s, rules.step_m) - slack:
             return TOO_FAST
         if self.on_ground:
             jump = min(rules.take_off_mps * step.client_s, rules.jump_m)
             return TOO_HIGH if step.z > max(jump, step_up) + slack else NONE
-        up = max(self.velocity[2], 0.0) if move.mode == DASH else self.velocity[2]
+        held = move.mode == DASH or step.support != AIRY
+        up = max(self.velocity[2], 0.0) if held else self.velocity[2]
         step.lift_m = min(self.lift_m + up * step.fall_s - step.z, slack)
         if step.z > 0.0 and step.z > self.rise_m + step_up + slack:
             return TOO_HIGH
@@ -244,34 +254,39 @@ class Mover:
         depth = self.world.ray((move.x, move.y, move.z + reach), (0.0, 0.0, -1.0), reach)
         return BLOCKED if depth < reach - self.rules.tolerance_m else NONE
 
-    def stands(self, move: Move, stance: int) -> bool:
+    def stand(self, move: Move, stance: int) -> int:
         half, centre = self.hull(stance, (move.x, move.y, move.z))
-        share, normal = self.world.sweep(
-            half, centre, (0.0, 0.0, -(self.rules.step_m + self.rules.tolerance_m))
-        )
-        return share < 1.0 and normal[2] >= GROUND_SLOPE
+        wide = self.rules.half_width_m
+        return max(self.support(half, centre), self.support((wide, wide, half[2]), centre))
+
+    def support(self, half: Vector, centre: Vector) -> int:
+        down = -(self.rules.step_m + self.rules.tolerance_m)
+        share, normal = self.world.sweep(half, centre, (0.0, 0.0, down))
+        if share >= 1.0 or normal[2] < HOLD_SLOPE:
+            return AIRY
+        return GROUND if normal[2] >= GROUND_SLOPE else STEEP
 
     # ---- applying ---------------------------------------------------------------------------
 
     def settle(self, move: Move, step: Step) -> None:
-        x, y, _ = self.velocity
-        if step.client_s > 0.0:
-            x, y = step.x / step.client_s, step.y / step.client_s
-            pace = sqrt(x * x + y * y)
-            if pace > step.speed_mps:
-                x, y = x * step.speed_mps / pace, y * step.speed_mps / pace
+        x, y = 0.0, 0.0
+        if step.across > 0.0:
+            pace = min(step.across / step.client_s, step.speed_mps) if step.timed else step.speed_mps
+            x, y = step.x * pace / step.across, step.y * pace / step.across
         up, self.rise_m = self.arc(move, step)
+        if step.support == STEEP:
+            up = max(up, 0.0)
         self.velocity = (x, y, up)
         self.budget_m = self.budget_m - step.across
         self.lift_m = step.lift_m
         self.position = (move.x, move.y, move.z)
         self.yaw, self.pitch, self.mode = move.yaw, move.pitch, move.mode
-        self.stance, self.on_ground = step.stance, step.on_ground
+        self.stance, self.on_ground = step.stance, step.support == GROUND
 
     def arc(self, move: Move, step: Step) -> tuple[float, float]:
         """The greatest vertical speed there can be after the move, and what is left to climb."""
         rules, v0, climbed = self.rules, self.rules.take_off_mps, max(step.z, 0.0)
-        if step.on_ground:
+        if step.support == GROUND:
             return 0.0, rules.jump_m
         if self.on_ground:
             if step.z <= 0.0:
