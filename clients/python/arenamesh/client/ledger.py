@@ -32,6 +32,11 @@ class Batch:
     def judged(self) -> bool:
         return self._left == 0
 
+    @property
+    def verdicts(self) -> list[verdict_pb2.Verdict | None]:
+        """One for each command, in order; None where it has not come yet."""
+        return self._verdicts
+
     def __await__(self) -> Generator[Any, None, list[verdict_pb2.Verdict]]:
         """Raises MeshError when the match ended or broke before every command was judged."""
         if self._future is None:
