@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -31,11 +32,20 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="of everything a bot draws; default: %(default)s")
     parser.add_argument("--hz", type=float, default=20.0, help="moves a second; default: %(default)s")
     until = parser.add_mutually_exclusive_group()
-    until.add_argument("--seconds", type=float, metavar="N", help="stop then; default: when the match ends")
-    until.add_argument("--forever", action="store_true", help="match after match, also over lost meshes")
+    until.add_argument("--seconds", type=float, metavar="N", help="stop then")
+    until.add_argument("--matches", type=int, default=0, metavar="N", help="stop after so many")
+    until.add_argument("--forever", action="store_true", help="match after match until stopped (the default)")
     identity = parser.add_mutually_exclusive_group()
-    identity.add_argument("--secret", help="sign tokens with the mesh's HS256 secret")
-    identity.add_argument("--token-url", metavar="URL", help="ask for tokens; default: http://EDGE/dev/token")
+    identity.add_argument(
+        "--secret",
+        default=os.environ.get("JWT_SECRET"),
+        help="sign tokens with the mesh's HS256 secret; default: the environment's JWT_SECRET",
+    )
+    identity.add_argument(
+        "--token-url",
+        metavar="URL",
+        help="ask for tokens there; default without a secret: http://EDGE/dev/token",
+    )
     parser.add_argument("--one-stream", action="store_true", help="all bots on one game server's stream")
     parser.add_argument("--map-file", type=Path, metavar="FILE", help="instead of asking the edge")
     parser.add_argument("--ruleset-file", type=Path, metavar="FILE", help="instead of asking the edge")
@@ -52,7 +62,7 @@ async def play(options: argparse.Namespace) -> int:
         map_id=options.map,
         mode=options.mode,
         session_id=options.session,
-        forever=options.forever,
+        matches=options.matches,
         one_stream=options.one_stream,
         moves_hz=options.hz,
         map_file=options.map_file,
@@ -60,7 +70,7 @@ async def play(options: argparse.Namespace) -> int:
     )
     tokens = (
         signed_with(options.secret)
-        if options.secret
+        if options.secret and not options.token_url
         else asked_at(options.token_url or f"http://{options.edge}/dev/token")
     )
     fleet = asyncio.create_task(Fleet(plan, tokens, tally).run())

@@ -18,7 +18,7 @@ from arenamesh.bots.driver import drive
 from arenamesh.bots.tally import Tally, show
 from arenamesh.bots.terrain import Terrain
 from arenamesh.client import Backoff, Match, Mesh, MeshError, SessionStatus, SessionType, connect
-from arenamesh.client.errors import Kicked
+from arenamesh.client.errors import InvalidArgument, Kicked, NotFound, PermissionDenied, Unauthenticated
 from arenamesh.combat.v1 import session_pb2
 
 _TYPES = {
@@ -45,6 +45,8 @@ _NAMES = [
     "oak",
     "pine",
 ]
+# Trying again does not help.
+_HOPELESS = (InvalidArgument, PermissionDenied, Unauthenticated)
 # Room for people to join the bots' match.
 _SPARE_SEATS = 4
 
@@ -60,8 +62,8 @@ class Plan:
     mode: str = "deathmatch"
     session_id: str = ""
     """Join this one; empty: create sessions."""
-    forever: bool = False
-    """A new match when one ends; also when the mesh was away."""
+    matches: int = 0
+    """Then stop; 0: match after match without end. A session that is joined is one match."""
     one_stream: bool = False
     """All bots on one game server's stream, instead of a player's stream each."""
     moves_hz: float = 20.0
@@ -80,25 +82,25 @@ class Fleet:
         self._backoff = Backoff(first_s=0.5, max_s=5.0)
 
     async def run(self) -> None:
-        """Plays one match, or with `forever` match after match until cancelled.
+        """Plays match after match. A mesh that is away, or loses a match, is waited for.
 
         Raises:
-            MeshError, OSError: the mesh refused or was away, and `forever` is off.
+            MeshError: refused for a reason that stays, or the one session to join is not there.
         """
-        failures = 0
+        played = failures = 0
         while True:
             try:
                 async with self._session() as session:
                     await self._play(session)
-                    failures = 0
-            except (MeshError, OSError, TimeoutError) as error:
-                if not self._plan.forever:
+            except (MeshError, OSError) as error:
+                if isinstance(error, _HOPELESS) or (self._plan.session_id and isinstance(error, NotFound)):
                     raise
                 failures += 1
-                show(f"the match broke, another one follows: {error}")
+                show(f"trying again: {error}")
                 await asyncio.sleep(self._backoff.delay(failures))
                 continue
-            if not self._plan.forever:
+            failures, played = 0, played + 1
+            if self._plan.session_id or played == self._plan.matches:
                 return
             await asyncio.sleep(self._plan.pause_s)
 
