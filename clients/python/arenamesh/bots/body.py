@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from arenamesh.bots.arsenal import Movement
-from arenamesh.bots.terrain import Terrain, Vector
+from arenamesh.bots.shapes import Vector
+from arenamesh.bots.terrain import Terrain
 from arenamesh.combat.v1 import play_pb2
 
 # The mesh's clock decides how far a move may go: stay this much below, for what the way here varies.

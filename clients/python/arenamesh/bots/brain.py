@@ -12,7 +12,8 @@ from arenamesh.bots.arsenal import Ability, Arsenal, Weapon
 from arenamesh.bots.body import Body
 from arenamesh.bots.holster import Holster
 from arenamesh.bots.route import Route
-from arenamesh.bots.terrain import Terrain, Vector
+from arenamesh.bots.shapes import Vector
+from arenamesh.bots.terrain import Terrain
 from arenamesh.client import Player, commands
 from arenamesh.client.world import PROTECTED, STUNNED
 from arenamesh.combat.v1 import play_pb2, verdict_pb2
@@ -242,7 +243,6 @@ class Brain:
     def _walk(self, now: float, dt: float) -> None:
         target, here = self._target, self.body.position
         if target is not None and now - target.seen_at <= _LOSE_S:
-            self._route.forget()
             wanted = 7.0 if self._weapon is None else min(25.0, 0.35 * self._weapon.range_m)
             self.body.step(
                 self._route.fight(here, target.at, wanted, self.body.stuck_s > 0.1, dt), sprint=False, dt=dt

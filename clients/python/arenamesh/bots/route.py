@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from random import Random
 
-from arenamesh.bots.terrain import Terrain, Vector
+from arenamesh.bots.shapes import Vector
+from arenamesh.bots.terrain import Terrain
 
 _REACHED_M = 0.7
 _GIVE_UP_S = 0.6
 _STRAFE_S = (0.35, 1.1)
+_DETOUR_S = 0.8
 
 
 class Route:
@@ -18,6 +20,7 @@ class Route:
         self._random = random
         self._nodes: list[int] = []
         self._strafe_s = 0.0
+        self._detour_s = 0.0
         self._side = 1.0
         self._closing = 0.0
 
@@ -50,10 +53,18 @@ class Route:
         self, here: Vector, enemy: Vector, wanted_m: float, stuck: bool, dt: float
     ) -> tuple[float, float]:
         """Direction that keeps about `wanted_m` away and does not stand still."""
+        if stuck and self.idle:
+            # In a corner: out of it along the waypoints first.
+            self.go(here)
+            self._detour_s = _DETOUR_S
+        if self._detour_s > 0:
+            self._detour_s -= dt
+            return self.along(here, 0.0)
+        self.forget()
         self._strafe_s -= dt
-        if self._strafe_s <= 0 or stuck:
+        if self._strafe_s <= 0:
             self._strafe_s = self._random.uniform(*_STRAFE_S)
-            self._side = -self._side if stuck else self._random.choice((-1.0, -1.0, 0.0, 1.0, 1.0))
+            self._side = self._random.choice((-1.0, -1.0, 0.0, 1.0, 1.0))
             self._closing = self._random.uniform(-0.3, 0.3)
         dx, dy = enemy[0] - here[0], enemy[1] - here[1]
         distance = math.hypot(dx, dy) or 1.0
