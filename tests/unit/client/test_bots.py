@@ -1,7 +1,8 @@
-"""Bots against the real arena, on a clock of their own: they move within the rules, fight, use what they have."""
+"""Bots against the real arena, on a clock of their own: they move within the rules and fight."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import statistics
@@ -23,10 +24,10 @@ from arenamesh.client.view import ViewClock
 from arenamesh.combat.v1 import play_pb2, verdict_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+
 from native.arena import Arena
 from native.ruleset import Ruleset
 from native.world import World as Geometry
-
 from services.combat.domain.ruleset import load_ruleset
 
 DATA = Path(__file__).parents[3] / "services" / "combat" / "data"
@@ -216,7 +217,7 @@ def test_every_way_is_walked_along_edges(map_id: str) -> None:
         nodes = terrain.path(start, goal)
         assert nodes[0] == start
         assert nodes[-1] == goal
-        for here, there in zip(nodes, nodes[1:], strict=False):
+        for here, there in itertools.pairwise(nodes):
             assert there in [to for to, _ in terrain._next[here]]
 
 

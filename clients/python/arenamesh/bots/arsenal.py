@@ -75,6 +75,7 @@ class Movement:
     fall_mps: float
     step_m: float
     half_width_m: float
+    tolerance_m: float
     height_m: float
     eye_m: float
 
@@ -158,6 +159,7 @@ def _movement(document: Mapping[str, Any]) -> Movement:
         fall_mps=float(part["fall_mps"]),
         step_m=float(part["step_m"]),
         half_width_m=float(part["half_width_m"]),
+        tolerance_m=float(part["tolerance_m"]),
         height_m=height,
         eye_m=float(eye or 0.9 * height),
     )

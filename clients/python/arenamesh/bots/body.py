@@ -20,6 +20,8 @@ class Body:
     def __init__(self, terrain: Terrain, rules: Movement) -> None:
         self._terrain = terrain
         self._rules = rules
+        # What the mesh lets stand on the ground: a body narrower by the tolerance.
+        self._sole = rules.half_width_m - rules.tolerance_m
         self.position: Vector = (0.0, 0.0, 0.0)
         self.velocity: Vector = (0.0, 0.0, 0.0)
         self.mode: play_pb2.MoveMode = play_pb2.MOVE_MODE_WALK
@@ -27,6 +29,7 @@ class Body:
         """For how long it has wanted to move and could not."""
         self._dash_mps = 0.0
         self._dash_s = 0.0
+        self._placed = True
 
     @property
     def eye(self) -> Vector:
@@ -34,9 +37,10 @@ class Body:
         return (x, y, z + self._rules.eye_m)
 
     def place(self, position: Vector, velocity: Vector = (0.0, 0.0, 0.0)) -> None:
-        """Where the mesh says the player is."""
+        """Where the mesh says the player is. The next step stands still, which starts the mesh's timing."""
         self.position, self.velocity = position, velocity
         self._dash_s = 0.0
+        self._placed = True
 
     def dash(self, speed_mps: float, duration_s: float) -> None:
         """A dash was granted."""
@@ -44,6 +48,9 @@ class Body:
 
     def step(self, direction: tuple[float, float], sprint: bool, dt: float) -> None:
         """Moves for `dt` seconds the way `direction` points (zero: stop)."""
+        if self._placed:
+            self._placed = False
+            return
         rules = self._rules
         length = math.hypot(*direction)
         airborne = self.mode == play_pb2.MOVE_MODE_AIR
@@ -56,6 +63,9 @@ class Body:
             speed = self._dash_mps
             vx, vy = direction[0] / length * speed * _CAUTION, direction[1] / length * speed * _CAUTION
         elif not airborne:
+            pace = math.hypot(vx, vy)
+            if pace > speed:  # a dash is over
+                vx, vy = vx / pace * speed, vy / pace * speed
             scale = speed * _CAUTION / length if length > 0 else 0.0
             vx, vy = self._towards((vx, vy), (direction[0] * scale, direction[1] * scale), dt)
         wanted = length > 0 and math.hypot(vx, vy) > 0.5
@@ -79,17 +89,20 @@ class Body:
         x, y, z = self.position
         rules = self._rules
         half = rules.half_width_m
+        _, stood = self._terrain.ground(x, y, z, self._sole, rules.step_m)
         for nx, ny in ((x + dx, y + dy), (x + dx, y), (x, y + dy)):
-            ground = self._terrain.ground(nx, ny, z, half, rules.step_m)
+            ground, stands = self._terrain.ground(nx, ny, z, self._sole, rules.step_m)
             level = max(z, ground)
-            if self._terrain.fits(nx, ny, level, half, rules.height_m):
+            if (stands or not stood) and self._terrain.fits(
+                (nx, ny, level), half, rules.step_m, rules.height_m
+            ):
                 return (nx, ny, level)
         return (x, y, z)
 
     def _settle(self, x: float, y: float, z: float, vz: float, dt: float) -> tuple[float, float]:
         """Vertical speed and height: on the ground, down a slope, or falling."""
         rules = self._rules
-        ground = self._terrain.ground(x, y, z, rules.half_width_m, rules.step_m)
+        ground, _ = self._terrain.ground(x, y, z, self._sole, rules.step_m)
         if z - ground <= _SLOPE_DOWN_M * max(dt * rules.sprint_mps, 0.02) and vz <= 0:
             return 0.0, ground
         self.mode = play_pb2.MOVE_MODE_AIR

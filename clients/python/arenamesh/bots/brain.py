@@ -24,6 +24,7 @@ _FIELD_COS = math.cos(math.radians(110))  # half the field of view
 _NOTICED_M = 6.0  # closer than this a bot turns round by itself
 _LOSE_S = 0.4  # out of sight for so long: the target is lost
 _HUNT_S = 4.0  # and looked for so long
+_DASH_CAUTION_S = 0.12  # the grant runs since before its verdict was here, and the last move is on its way
 _WILLING_RAD = 0.03  # aim off by more than the body's width and this: hold fire
 
 
@@ -104,7 +105,7 @@ class Brain:
         elif command.HasField("action") and verdict.outcome == verdict_pb2.OUTCOME_ACCEPTED:
             ability = self._arsenal.abilities[command.action.action]
             if dash := ability.effects.get("dash"):
-                self.body.dash(float(dash["speed_mps"]), float(dash["duration_s"]) * 0.8)
+                self.body.dash(float(dash["speed_mps"]), float(dash["duration_s"]) - _DASH_CAUTION_S)
             self._casting_until = now + ability.cast_s
 
     def _wake(self, me: Player, now: float) -> None:

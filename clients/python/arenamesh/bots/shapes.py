@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator
 
 Vector = tuple[float, float, float]
-# Least upward part of the normal of a triangle one can stand on.
-_STEEP = 0.5
+# Least upward part of the normal of a triangle one can stand on (45 degrees), and of one that has a top.
+_STANDS = 0.707
+_TOP = 0.05
 
 
 class Box:
@@ -50,7 +51,7 @@ class Box:
 class Triangle:
     """Both sides count."""
 
-    __slots__ = ("_edges", "_normal", "_slope", "corners", "high", "low", "stands")
+    __slots__ = ("_edges", "_normal", "_slope", "corners", "has_top", "high", "low", "stands")
 
     def __init__(self, a: Vector, b: Vector, c: Vector) -> None:
         self.corners = (a, b, c)
@@ -58,11 +59,13 @@ class Triangle:
         self._normal = normal = _cross(self._edges[0], self._edges[1])
         self.low: Vector = (min(a[0], b[0], c[0]), min(a[1], b[1], c[1]), min(a[2], b[2], c[2]))
         self.high: Vector = (max(a[0], b[0], c[0]), max(a[1], b[1], c[1]), max(a[2], b[2], c[2]))
-        self.stands = abs(normal[2]) >= _STEEP * math.hypot(*normal) > 0
-        self._slope = (-normal[0] / normal[2], -normal[1] / normal[2]) if self.stands else (0.0, 0.0)
+        upward = abs(normal[2]) / (math.hypot(*normal) or 1.0)
+        self.stands = upward >= _STANDS
+        self.has_top = upward >= _TOP
+        self._slope = (-normal[0] / normal[2], -normal[1] / normal[2]) if self.has_top else (0.0, 0.0)
 
     def height(self, x: float, y: float) -> float | None:
-        """Of the surface at a point; None beside it. Only for a triangle that `stands`."""
+        """Of the surface at a point; None beside it. Only for a triangle that `has_top`."""
         sides = [
             edge[0] * (y - corner[1]) - edge[1] * (x - corner[0])
             for corner, edge in zip(self.corners, self._edges, strict=True)

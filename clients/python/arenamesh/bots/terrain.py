@@ -10,9 +10,9 @@ from typing import Any
 from arenamesh.bots.shapes import Box, Solid, Triangle, Vector
 
 _CELL_M = 4.0
-# A body stands this much clear of a slope, and is this much smaller than it is when room is looked for.
+# A body stands this much clear of a slope, and its lower part this much of what rises beside it.
 _SKIN_M = 0.01
-_SLACK_M = 0.04
+_CLEAR_M = 0.05
 # Above every step; how many waypoints are looked at for a straight way.
 _KNEE_M = 0.5
 _STRAIGHT_TRIES = 40
@@ -83,10 +83,10 @@ class Terrain:
 
     # -- standing -----------------------------------------------------------------------------
 
-    def ground(self, x: float, y: float, z: float, half: float, step: float) -> float:
-        """Height of the highest thing that carries a body at (x, y) and is at most `step` above z."""
+    def ground(self, x: float, y: float, z: float, half: float, step: float) -> tuple[float, bool]:
+        """Height of the highest thing under a body at (x, y), at most `step` above z; can it stand there?"""
         top = z + step + _SKIN_M
-        height = self.low[2]
+        height, stands = self.low[2], True
         for solid in self._under(x, y, half):
             if solid.low[2] > top or solid.high[2] <= height:
                 continue
@@ -96,25 +96,37 @@ class Terrain:
                 continue
             if isinstance(solid, Box):
                 if solid.high[2] <= top:
-                    height = solid.high[2]
-            elif solid.stands:
-                # The body is a box: on a slope its uphill edge stands.
-                for px in (x - half, x, x + half):
-                    for py in (y - half, y, y + half):
-                        at = solid.height(px, py)
-                        if at is not None and height < at + _SKIN_M <= top:
-                            height = at + _SKIN_M
-        return height
+                    height, stands = solid.high[2], True
+            elif solid.has_top:
+                at = solid.height(x, y)
+                if at is not None and height < at + _SKIN_M <= top:
+                    height, stands = at + _SKIN_M, solid.stands
+                # The feet are on the slope in the middle; uphill it may not come up to the step.
+                for px, py in (
+                    (x - half, y - half),
+                    (x - half, y + half),
+                    (x + half, y - half),
+                    (x + half, y + half),
+                ):
+                    at = solid.height(px, py)
+                    if at is not None and height < at - step + _CLEAR_M <= z:
+                        height = at - step + _CLEAR_M
+        return height, stands
 
-    def fits(self, x: float, y: float, z: float, half: float, height: float) -> bool:
-        """Is there room for a body standing at (x, y, z)?"""
+    def fits(self, at: Vector, half: float, step: float, height: float) -> bool:
+        """Is there room for a body standing there? What is below `step` is climbed, unless it is steep."""
+        x, y, z = at
         if not (
             self.low[0] + half < x < self.high[0] - half and self.low[1] + half < y < self.high[1] - half
         ):
             return False
-        low = (x - half, y - half, z + _SLACK_M)
+        low = (x - half, y - half, z + step)
+        sole = (x - half, y - half, z + _CLEAR_M)
         high = (x + half, y + half, z + height)
-        return not any(solid.overlaps(low, high) for solid in self._under(x, y, half))
+        return not any(
+            solid.overlaps(low if isinstance(solid, Box) or solid.stands else sole, high)
+            for solid in self._under(x, y, half)
+        )
 
     # -- walking ------------------------------------------------------------------------------
 
