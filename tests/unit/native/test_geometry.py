@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from native import geometry
 from native.reference import geometry as twin
 from native.reference.geometry import BOX, CAPSULE, MISS, SPHERE, Shape, Vec
+from tests.support.signed_distance import first_touch, signed_distance
 
 small = st.floats(-3.0, 3.0, width=32)
 size = st.floats(0.015625, 1.5, width=32)
@@ -73,67 +74,14 @@ def test_nearest_points_equal_the_twin(point: Vec, shape: Shape) -> None:
 # ---- first judge: signed distance and root search ---------------------------------------------
 
 
-def signed_distance(point: Vec, shape: Shape, inflate: float) -> float:
-    """To the surface of the solid, negative inside. Written from the definition of each solid."""
-    x, y, z = (p - a for p, a in zip(point, shape.a, strict=True))
-    if shape.kind == BOX:
-        c, s = math.cos(shape.turn), math.sin(shape.turn)
-        q = [abs(c * x + s * y) - shape.b.x, abs(c * y - s * x) - shape.b.y, abs(z) - shape.b.z]
-        return math.hypot(*(max(p, 0.0) for p in q)) + min(max(q), 0.0) - inflate
-    u, v, w = (b - a for a, b in zip(shape.a, shape.b, strict=True)) if shape.kind == CAPSULE else (0, 0, 0)
-    square = u * u + v * v + w * w
-    share = min(1.0, max(0.0, (x * u + y * v + z * w) / square)) if square else 0.0
-    return math.hypot(x - share * u, y - share * v, z - share * w) - shape.radius - inflate
-
-
-def walk(origin: Vec, direction: Vec, shape: Shape, inflate: float) -> tuple[float, float]:
-    """(distance to the solid or MISS, least signed distance met on the way).
-
-    Sphere tracing: the solid is convex and the distance to it 1-Lipschitz, so a step as long as the
-    distance cannot jump through it. Once within `close`, the root is bracketed and searched.
-    """
-
-    def height(t: float) -> float:
-        return signed_distance(twin.along(origin, direction, t), shape, inflate)
-
-    t, least = 0.0, height(0.0)
-    if least <= 0.0:
-        return 0.0, least
-    close = 1e-7
-    far = math.sqrt(twin.dot(twin.subtract(shape.a, origin), twin.subtract(shape.a, origin))) + 20.0
-    while t < far:
-        here = height(t)
-        least = min(least, here)
-        if here < close:
-            # The distance along the ray is convex: a ternary search finds its lowest point.
-            low, high = t, t + 20.0
-            for _ in range(200):
-                third = (high - low) / 3.0
-                if height(low + third) < height(high - third):
-                    high -= third
-                else:
-                    low += third
-            bottom = (low + high) / 2.0
-            least = min(least, height(bottom))
-            if least > 0.0:
-                return MISS, least
-            if here <= 0.0:
-                return t, least
-            outside, inside = t, bottom
-            for _ in range(60):
-                middle = (outside + inside) / 2.0
-                outside, inside = (middle, inside) if height(middle) > 0.0 else (outside, middle)
-            return inside, least
-        t += here
-    return MISS, least
-
-
 @given(rays_near(), st.sampled_from([0.0, 0.0, 0.25]))
 def test_rays_agree_with_a_walk_by_signed_distance(case: tuple[Vec, Vec, Shape], inflate: float) -> None:
     origin, direction, shape = case
     judged = native_ray(*case, inflate)
-    true, margin = walk(origin, direction, shape, inflate)
-    reach = math.sqrt(twin.dot(twin.subtract(shape.a, origin), twin.subtract(shape.a, origin))) + 10.0
+    reach = math.dist(shape.a, origin) + 20.0
+    true, margin = first_touch(
+        lambda t: signed_distance(twin.along(origin, direction, t), shape) - inflate, reach
+    )
     if abs(margin) < 1e-12 * reach:
         return  # grazing: within the rounding of the walk; the rational judge has these
     assert (judged == MISS) == (true == MISS)
