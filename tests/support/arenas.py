@@ -155,7 +155,7 @@ class Match:
 
     def aim(
         self, slot: int, target: int, weapon: str | int = "rifle", *, height: float = 1.2, **fields: Any
-    ) -> Any:
+    ) -> play_pb2.Command:
         """A shot from one player's eye at another's chest, where both are now."""
         here, there = self.feet(slot), self.feet(target)
         return self.shot(
@@ -174,20 +174,22 @@ class Match:
         mode: play_pb2.MoveMode = play_pb2.MOVE_MODE_WALK,
         time_us: int | None = None,
         **fields: Any,
-    ) -> Any:
+    ) -> play_pb2.Command:
         move = play_pb2.Move(
             x=to[0], y=to[1], z=to[2], mode=mode, client_time_us=self.now if time_us is None else time_us
         )
         return self.command(slot, move=move, **fields)
 
-    def use(self, slot: int, action: str | int, target: int | None = None, point: Point = (0, 0, 0)) -> Any:
+    def use(
+        self, slot: int, action: str | int, target: int | None = None, point: Point = (0, 0, 0)
+    ) -> play_pb2.Command:
         index = action if isinstance(action, int) else self.action(action)
         plus_one = 0 if target is None else target + 1
         return self.command(
             slot, action=play_pb2.Action(action=index, target=plus_one, x=point[0], y=point[1], z=point[2])
         )
 
-    def hurt(self, slot: int, target: int, points: float, *, bypass: bool = False) -> Any:
+    def hurt(self, slot: int, target: int, points: float, *, bypass: bool = False) -> play_pb2.Command:
         """Direct damage credited to `slot`."""
         return self.command(
             slot,

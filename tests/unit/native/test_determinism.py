@@ -1,0 +1,189 @@
+"""The same inputs give the same bytes: twice, in another process, and from the journal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from arenamesh.combat.v1 import journal_pb2, verdict_pb2
+
+from native.arena import Arena
+from tests.support.arenas import Match, at
+from tests.support.random_match import RandomMatch
+
+ROOT = Path(__file__).parents[3]
+TICKS = 1500
+
+
+def in_another_process(seed: int, ticks: int) -> str:
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "clients" / "python")]),
+        "PYTHONHASHSEED": str(seed + 1),
+    }
+    command = [sys.executable, "-m", "tests.support.random_match", str(seed), str(ticks)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def replayed(match: RandomMatch, segments: list[bytes]) -> Arena:
+    arena = match.twin()
+    for segment in segments:
+        arena.replay(segment)
+    return arena
+
+
+@pytest.fixture(scope="module", params=range(4))
+def played(request: pytest.FixtureRequest) -> tuple[int, RandomMatch, str]:
+    match = RandomMatch(request.param)
+    return request.param, match, match.play(TICKS)
+
+
+def test_another_process_comes_to_the_same(played: tuple[int, RandomMatch, str]) -> None:
+    seed, _, fingerprint = played
+    assert in_another_process(seed, TICKS) == fingerprint
+
+
+def test_a_match_exercises_the_core(played: tuple[int, RandomMatch, str]) -> None:
+    """Otherwise the other tests here would prove little."""
+    _, match, _ = played
+    counters = match.arena.counters
+    assert counters["commands"] > 5000
+    assert counters["accepted"] > 500
+    for name in ("hits", "kills", "repeated", "clamped", "moves", "actions", "damage", "bad_frames"):
+        assert counters[name] > 10, name
+
+
+def test_the_journal_judges_to_the_same_state(played: tuple[int, RandomMatch, str]) -> None:
+    _, match, _ = played
+    arena = replayed(match, match.segments)
+    assert arena.state_hash() == match.arena.state_hash()
+    assert arena.sequence == match.arena.sequence
+    assert arena.results() == match.arena.results()
+    assert arena.take_events() == b""
+    assert arena.take_journal() == b""
+
+
+def test_a_match_goes_on_from_its_journal(played: tuple[int, RandomMatch, str]) -> None:
+    """What a worker does that takes over: both play on and stay the same."""
+    _, match, _ = played
+    arena = replayed(match, match.segments)
+    for _ in range(50):
+        for frame, binding in match.some_frames():
+            match.now += 1000
+            answers = []
+            for each in (match.arena, arena):
+                try:
+                    answers.append(each.judge(match.now, frame, binding))
+                except ValueError as error:
+                    answers.append(str(error).encode())
+            assert answers[0] == answers[1]
+        match.now = match.arena.tick * 20_000 + 20_000
+        assert match.arena.advance(match.now) == arena.advance(match.now)
+    assert match.arena.take_journal() == arena.take_journal()
+    assert match.arena.take_events() == arena.take_events()
+    assert match.arena.state_hash() == arena.state_hash()
+
+
+def test_the_journal_is_numbered_without_gaps(played: tuple[int, RandomMatch, str]) -> None:
+    _, match, _ = played
+    records = [r for s in match.segments for r in journal_pb2.JournalSegment.FromString(s).records]
+    assert [record.sequence for record in records] == list(range(1, len(records) + 1))
+    ticks = [record.tick for record in records if record.HasField("tick")]
+    assert [tick.tick for tick in ticks] == list(range(1, len(ticks) + 1))
+    assert all((tick.state_hash != 0) == (tick.tick % 64 == 0) for tick in ticks)
+
+
+def test_a_journal_does_not_change_what_is_judged() -> None:
+    """Only what is written down."""
+    loud, quiet = RandomMatch(5), RandomMatch(5, journal=False)
+    loud.play(100)
+    quiet.play(100)
+    assert quiet.arena.state_hash() == loud.arena.state_hash()
+    assert quiet.arena.sequence == loud.arena.sequence
+    assert not any(quiet.segments)
+
+
+def test_a_match_that_ends_by_itself_is_judged_to_the_same_end() -> None:
+    match = RandomMatch(6, mode="battle_royale")
+    match.play(600)
+    assert match.arena.ended
+    assert replayed(match, match.segments).state_hash() == match.arena.state_hash()
+
+
+def short_journal() -> tuple[Match, journal_pb2.JournalSegment]:
+    match = Match(mode="team_deathmatch", spawns=[at(0, team=1), at(10, team=2)])
+    match.judge(match.aim(0, 1))
+    match.run(1.3)
+    match.judge(match.aim(0, 1), view_tick=60)
+    match.arena.leave(match.now, 1, 1)
+    match.arena.end(match.now, 3)
+    return match, journal_pb2.JournalSegment.FromString(match.arena.take_journal())
+
+
+def test_every_kind_of_record_is_fed_again() -> None:
+    match, segment = short_journal()
+    kinds = {record.WhichOneof("input") for record in segment.records}
+    assert kinds == {"join", "leave", "start", "tick", "command", "end"}
+    arena = match.twin()
+    arena.replay(segment.SerializeToString())
+    assert arena.state_hash() == match.arena.state_hash()
+    assert arena.ended == 3
+
+
+@pytest.mark.parametrize("what", ["verdict", "evidence", "hash", "time", "command"])
+def test_a_record_that_was_changed_is_named(what: str) -> None:
+    match, segment = short_journal()
+    commands = [record for record in segment.records if record.HasField("command")]
+    record = commands[1]
+    if what == "verdict":
+        record.command.verdict.hits[0].dealt_milli += 1
+    elif what == "evidence":
+        record.command.evidence.used_view_us -= 1
+    elif what == "hash":
+        record = next(each for each in segment.records if each.tick.state_hash)
+        record.tick.state_hash ^= 1
+    elif what == "time":
+        record.time_us += 100_000
+    else:
+        record.command.command.shot.direction_z = 1.0
+        record.command.verdict.outcome = verdict_pb2.OUTCOME_ACCEPTED
+    with pytest.raises(ValueError, match=f"record {record.sequence} is not what the arena judges"):
+        match.twin().replay(segment.SerializeToString())
+
+
+def test_a_record_that_is_missing_is_named() -> None:
+    match, segment = short_journal()
+    del segment.records[4]
+    with pytest.raises(ValueError, match="record 6 follows record 4"):
+        match.twin().replay(segment.SerializeToString())
+
+
+def test_a_segment_that_cannot_be_read() -> None:
+    match, segment = short_journal()
+    data = segment.SerializeToString()
+    with pytest.raises(ValueError, match="the segment cannot be read after record"):
+        match.twin().replay(data[:-1])
+    for cut in range(0, len(data), 7):
+        arena = match.twin()
+        try:
+            arena.replay(data[:cut])
+        except ValueError as error:
+            assert "cannot be read" in str(error)
+
+
+def test_a_record_that_cannot_be_fed_is_named() -> None:
+    match, segment = short_journal()
+    segment.records[1].join.player_id = ""
+    with pytest.raises(ValueError, match="record 2 cannot be fed: player_id has 0 bytes"):
+        match.twin().replay(segment.SerializeToString())
+
+
+def test_records_that_wait_are_not_lost_to_a_replay() -> None:
+    match, segment = short_journal()
+    arena = match.twin()
+    arena.join(0, "ann")
+    with pytest.raises(ValueError, match="not taken yet"):
+        arena.replay(segment.SerializeToString())
