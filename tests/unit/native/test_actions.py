@@ -21,7 +21,7 @@ DAMAGE, HEAL, SHIELD, SPEED, DEALT, STUN = 1, 2, 3, 4, 5, 7
 SECOND = 1_000_000
 Q16 = 65536
 REWIND = default_document()["rewind"]
-EFFECTS_ONLY = ruleset_with()
+EFFECTS_ONLY = ruleset_with(weapons=[weapon_document()], actions=[])
 
 
 def armed(**fields: Any) -> Loadout:
@@ -148,6 +148,7 @@ def test_the_resource_does_not_drift_with_how_often_it_is_touched(rate: int, ste
     """A use that costs nothing writes the resource down; many of them are the same as none."""
     rules = ruleset_with(
         player={"health": 1, "armour": 0, "shield_max": 0, "resource": 10**6, "resource_per_s": rate / 1000},
+        weapons=[weapon_document()],
         actions=[action_document(), action_document(name="spend", cost=10**6)],
     )
     touched, left = Loadout(rules), Loadout(rules)
@@ -350,6 +351,7 @@ def steps(*calls: st.SearchStrategy[tuple[Any, ...]]) -> st.SearchStrategy[list[
 def test_weapons_equal_their_twin(guns: Any, jitter: float, calls: Any) -> None:
     ruleset = ruleset_with(
         weapons=[weapon_document(name=f"gun{index}", **gun) for index, gun in enumerate(guns)],
+        actions=[],
         rewind=REWIND | {"jitter_max_s": jitter},
     )
     run_both(ruleset, calls)
@@ -367,6 +369,7 @@ def test_weapons_equal_their_twin(guns: Any, jitter: float, calls: Any) -> None:
 def test_abilities_equal_their_twin(kinds: Any, rate: float, calls: Any) -> None:
     ruleset = ruleset_with(
         player={"health": 1, "armour": 0, "shield_max": 0, "resource": 100, "resource_per_s": rate},
+        weapons=[weapon_document()],
         actions=[action_document(name=f"act{index}", **kind) for index, kind in enumerate(kinds)],
     )
     run_both(ruleset, calls)
