@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -65,7 +66,10 @@ async def _npm(*arguments: str) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise NO_NODE
-    program = Program(command=(npm, *arguments), log=_LOG, folder=FOLDER, environment={"CI": "1"})
+    # `npm run gen` needs buf, which is installed beside this Python.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    environment = {"CI": "1", "PATH": path}
+    program = Program(command=(npm, *arguments), log=_LOG, folder=FOLDER, environment=environment)
     await run(program, f"npm {' '.join(arguments)}")
 
 
