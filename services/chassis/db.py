@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
@@ -19,7 +18,6 @@ _log = structlog.get_logger()
 
 # SQLSTATE class 40: the transaction lost against another one and may be run again as it was.
 MAX_ATTEMPTS = 5
-_held: ContextVar[bool] = ContextVar("database_connection_held", default=False)
 
 
 class NestedAcquireError(Exception):
@@ -32,6 +30,7 @@ class Database:
     def __init__(self, pool: asyncpg.Pool, wait_s: float) -> None:
         self._pool = pool
         self._wait_s = wait_s
+        self._holders: set[asyncio.Task[Any] | None] = set()
 
     @classmethod
     async def connect(cls, url: str, *, size: int, wait_s: float, command_s: float) -> "Database":
@@ -57,18 +56,19 @@ class Database:
             Unavailable: none became free in time, the server is away, or a statement took too long.
             NestedAcquireError: the caller holds one.
         """
-        if _held.get():
+        task = asyncio.current_task()
+        if task in self._holders:
             raise NestedAcquireError
         begin = clock.monotonic_s()
         with _unavailable():
             connection = await self._pool.acquire(timeout=self._wait_s)
         DATABASE_WAIT_SECONDS.observe(clock.monotonic_s() - begin)
-        token = _held.set(True)
+        self._holders.add(task)
         try:
             with _unavailable():
                 yield connection
         finally:
-            _held.reset(token)
+            self._holders.discard(task)
             await self._pool.release(connection)
 
     async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:

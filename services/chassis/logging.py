@@ -31,6 +31,7 @@ def configure(level: str, *, service: str, worker: str) -> None:
     readable = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _named(service, worker),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -55,4 +56,12 @@ def configure(level: str, *, service: str, worker: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    structlog.contextvars.bind_contextvars(service=service, worker=worker)
+
+
+def _named(service: str, worker: str) -> structlog.typing.Processor:
+    def add(_logger: object, _method: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        event["worker"] = worker
+        return event
+
+    return add

@@ -1,5 +1,6 @@
 """Every metric of the mesh, named here and nowhere else."""
 
+from collections import Counter as TotalsByName
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -67,25 +68,28 @@ _NOW: Mapping[str, tuple[str, str]] = {
 }
 
 
-class ArenaMetrics(Collector):
-    """Shows the arenas' own counters. `totals` returns monotone sums by the arenas' counter names, and
-    `sessions` and `players` as they are now."""
+Totals = Callable[[], Mapping[str, int]]
 
-    def __init__(self, totals: Callable[[], Mapping[str, int]]) -> None:
-        self._totals = totals
+
+class ArenaMetrics(Collector):
+    """Shows the arenas' own counters. A source returns monotone sums by the arenas' counter names, and
+    `sessions` and `players` as they are now; several sources are added up."""
+
+    def __init__(self) -> None:
+        self.sources: set[Totals] = set()
 
     def collect(self) -> Iterable[Metric]:
-        totals = self._totals()
+        totals: TotalsByName[str] = TotalsByName()
+        for source in self.sources:
+            totals.update(source())
         for key, (name, text) in _NATIVE.items():
-            yield CounterMetricFamily(name, text, value=totals.get(key, 0))
+            yield CounterMetricFamily(name, text, value=totals[key])
         for key, (name, text) in _NOW.items():
-            yield GaugeMetricFamily(name, text, value=totals.get(key, 0))
+            yield GaugeMetricFamily(name, text, value=totals[key])
 
-    def register(self) -> None:
-        REGISTRY.register(self)
 
-    def unregister(self) -> None:
-        REGISTRY.unregister(self)
+ARENAS = ArenaMetrics()
+REGISTRY.register(ARENAS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from services.chassis import logging, migrate
 from services.chassis.auth import Verifier
 from services.chassis.db import Database
 from services.chassis.interceptors import standard
-from services.chassis.metrics import COMBAT, ArenaMetrics
+from services.chassis.metrics import ARENAS, COMBAT
 from services.chassis.migrate import SchemaError
 from services.chassis.server import Server, run
 from services.chassis.settings import SettingsError
@@ -48,8 +48,7 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
     )
     redis = Redis.from_url(settings.redis_url.get_secret_value())
     sessions = Sessions(database, SessionStore(), catalogue, settings)
-    metrics = ArenaMetrics(sessions.totals)
-    metrics.register()
+    ARENAS.sources.add(sessions.totals)
     try:
         async with database.connection() as connection:
             await migrate.check(connection, SCHEMA, migrations())
@@ -72,7 +71,7 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
             on_drain=sessions.drain,
         )
     finally:
-        metrics.unregister()
+        ARENAS.sources.discard(sessions.totals)
         await redis.aclose()
         await database.close()
 

@@ -7,6 +7,7 @@ way. Time comes from outside the arena only here.
 import asyncio
 import math
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import replace
 
 import structlog
@@ -41,6 +42,8 @@ class Match:
         self._settings = settings
         self._on_over = on_over
         self._loop = asyncio.get_running_loop()
+        # The clock's own: what it does must not appear under whichever call set the timer.
+        self._context = Context()
         self._origin_us = 0
         self._period_us = 1_000_000 / session.tick_rate_hz
         self._due_us = 0
@@ -67,7 +70,7 @@ class Match:
     def _schedule(self) -> None:
         # From the origin each time, never from the last tick: lateness does not add up.
         self._due_us = self._origin_us + math.ceil((self.arena.tick + 1) * self._period_us)
-        self._ticking = self._loop.call_at(self._due_us / 1e6, self._tick)
+        self._ticking = self._loop.call_at(self._due_us / 1e6, self._tick, context=self._context)
 
     def _tick(self) -> None:
         begin_us = clock.monotonic_us()
@@ -154,7 +157,9 @@ class Match:
             self._emptying.cancel()
             self._emptying = None
         elif not self.arena.players and not self._emptying:
-            self._emptying = self._loop.call_later(self._settings.max_empty_seconds, self._empty)
+            self._emptying = self._loop.call_later(
+                self._settings.max_empty_seconds, self._empty, context=self._context
+            )
 
     def _empty(self) -> None:
         self.arena.end(self.now_us(), event_pb2.END_REASON_EMPTY)
@@ -186,7 +191,7 @@ class Match:
             return
         self.arena.connected(slot, False)
         self._away[slot] = self._loop.call_later(
-            self._settings.reconnect_seconds, self._time_out, slot, player_id
+            self._settings.reconnect_seconds, self._time_out, slot, player_id, context=self._context
         )
 
     def _time_out(self, slot: int, player_id: str) -> None:

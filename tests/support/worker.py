@@ -159,9 +159,7 @@ async def worker(**changes: Any) -> AsyncIterator[Worker]:
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-                stub = cast(
-                    "service_pb2_grpc.CombatServiceAsyncStub", service_pb2_grpc.CombatServiceStub(channel)
-                )
+                stub = service_pb2_grpc.CombatServiceStub(channel)
                 yield Worker(server, channel, stub)
         finally:
             await server.stop()
