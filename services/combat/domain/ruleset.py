@@ -127,10 +127,13 @@ class ModeSpeeds(Part):
     swim: Speed
 
 
+BodyMetres = Annotated[float, Field(gt=0, le=10)]
+
+
 class StanceHeights(Part):
-    stand: SomeMetres
-    crouch: SomeMetres
-    air: SomeMetres
+    stand: BodyMetres
+    crouch: BodyMetres
+    air: BodyMetres
 
 
 class Movement(Part):

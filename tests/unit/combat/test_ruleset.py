@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,30 @@ def test_the_file_is_named(tmp_path: Path) -> None:
     path.write_text(json.dumps(changed(("version",), -2)))
     with pytest.raises(RulesetError, match=r"^odd-1\.json: version: "):
         load_ruleset(path)
+
+
+def numbers(part: Any, path: tuple[Step, ...] = ()) -> Iterator[tuple[Step, ...]]:
+    """Paths of all numbers of a document."""
+    if isinstance(part, dict | list):
+        steps: Iterable[tuple[Step, Any]] = part.items() if isinstance(part, dict) else enumerate(part)
+        for step, value in steps:
+            yield from numbers(value, (*path, step))
+    elif isinstance(part, int | float) and not isinstance(part, bool):
+        yield path
+
+
+def test_the_compiler_takes_whatever_the_check_lets_through() -> None:
+    """Each number of the default ruleset in turn at the ends of every range. Hitboxes are the compiler's."""
+    ends = (0, 0.001, 1, 5, 10, 15, 100, 255, 1_000, 3_600, 10_000, 86_400, 1_000_000, 2**31 - 1)
+    accepted = 0
+    for path in numbers(default_document()):
+        if path[:2] == ("rig", "shapes"):
+            continue
+        for value in ends:
+            try:
+                document = check_ruleset(changed(path, value))
+            except RulesetError:
+                continue
+            Ruleset(document)
+            accepted += 1
+    assert accepted > 1_000
