@@ -15,10 +15,10 @@ from native.state cimport MAX_DRAWS, arena_t, evidence_t, seat_t
 from native.types cimport (
     CLAMP_NONE, EFFECT_DAMAGE_DEALT, FALLOFF_NONE, MAX_HITS, OUTCOME_ACCEPTED, OUTCOME_REJECTED, REASON_BAD_ORIGIN,
     REASON_BAD_TARGET, REASON_CASTING, REASON_DEAD, REASON_NO_HISTORY, REASON_NONE, REASON_OUT_OF_RANGE,
-    REASON_PROJECTILE_LIMIT, REASON_UNKNOWN_WEAPON, WEAPON_MELEE, WEAPON_PROJECTILE, command_t, hit_t, pose_t,
+    REASON_PROJECTILE_LIMIT, REASON_UNKNOWN_WEAPON, WEAPON_HITSCAN, WEAPON_MELEE, WEAPON_PROJECTILE, command_t, hit_t, pose_t,
     vec3, verdict_t, weapon_t,
 )
-from native.world cimport world_sees
+from native.world cimport world_ray, world_sees
 from native.wounds cimport blame_t, harm, heal, hit_of, plain_strike, why_unharmed
 
 cdef double SIGHT_M = 0.01      # an origin this near the eye needs no line of sight
@@ -186,6 +186,18 @@ cdef bint _meet(arena_t *arena, firing_t *firing, const contact_t *contact, int3
     return True
 
 
+cdef double _end_of(arena_t *arena, firing_t *firing, const vec3 *way, int met, int most) noexcept nogil:
+    """Where a ray ended: in the last body it could enter, at the map, or at its range."""
+    cdef double end = firing.weapon.range_m
+    if met == most:
+        return arena.contact[met - 1].distance
+    if firing.weapon.kind == WEAPON_HITSCAN:
+        end = world_ray(arena.world, &firing.origin, way, firing.weapon.range_m)
+        if end < firing.weapon.range_m:
+            arena.evidence.occluded_m = end
+    return end
+
+
 cdef void _strike(arena_t *arena, firing_t *firing, verdict_t *verdict) noexcept nogil:
     """Every pellet of a ray or swing, each through as many bodies as it penetrates."""
     cdef const weapon_t *weapon = firing.weapon
@@ -197,7 +209,6 @@ cdef void _strike(arena_t *arena, firing_t *firing, verdict_t *verdict) noexcept
     for pellet in range(weapon.pellets if weapon.pellets else 1):
         way = _pellet_way(arena, firing, pellet)
         critical = _critical(arena, firing, pellet)
-        stopped = weapon.range_m
         if weapon.kind == WEAPON_MELEE:
             met = melee(&arena.history, &firing.instant, arena.rules.rewind.on_break, &arena.rules.rig, arena.world,
                         arena.mask, firing.slot, &firing.origin, &way, weapon.arc_rad, weapon.range_m, most,
@@ -209,12 +220,10 @@ cdef void _strike(arena_t *arena, firing_t *firing, verdict_t *verdict) noexcept
         for i in range(met):
             any_hit |= _meet(arena, firing, &arena.contact[i], kept_share(weapon.penetration_q16, i), critical, verdict)
         if pellet == 0:
-            end = arena.contact[met - 1].distance if met == most else stopped
+            end = _end_of(arena, firing, &way, met, most)
             shown.x = firing.origin.x + way.x * end
             shown.y = firing.origin.y + way.y * end
             shown.z = firing.origin.z + way.z * end
-            if stopped < weapon.range_m:
-                arena.evidence.occluded_m = stopped
     event_shot(arena, firing.slot, firing.weapon_index, &firing.origin, &shown, any_hit)
     arena.counters.hits += any_hit
 

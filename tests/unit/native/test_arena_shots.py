@@ -66,6 +66,16 @@ def test_a_wall_stops_the_ray() -> None:
     assert record.command.evidence.occluded_mm == pytest.approx(10_000, abs=10)
 
 
+def test_a_miss_ends_at_the_map_or_at_its_range() -> None:
+    match = duel(make_rules(weapons__rifle__range_m=20))
+    eye = match.eye((0, 0, 0))
+    match.judge(match.shot(0, eye, (eye[0], eye[1], 0)))
+    match.run(0.1)
+    match.judge(match.shot(0, eye, (0, 0, 40)))
+    ends = [e.shot.to_z_mm for e in match.events() if e.WhichOneof("kind") == "shot"]
+    assert ends == [0, pytest.approx(1000 * eye[2] + 20_000, abs=1)]
+
+
 def test_rate_of_fire_ammunition_and_reload() -> None:
     match = duel(make_rules(weapons__rifle__magazine=3, weapons__rifle__damage=0.001))
     reasons = []
