@@ -84,7 +84,7 @@ class PlayStream:
                 if not outbox.busy:
                     await outbox.flush()
         except FrameError as error:
-            outbox.end(_malformed(error.reason, error))
+            outbox.end(_malformed(error.reason))
         except grpc.aio.BaseError:
             pass  # the stream ended under the read; its handler hears of it by itself
         except Exception as error:
@@ -155,7 +155,7 @@ class Play:
         try:
             frame = play_pb2.PlayRequest.FromString(data)
         except DecodeError as error:
-            raise _malformed("MALFORMED", error) from error
+            raise _malformed("MALFORMED") from error
         if not frame.HasField("hello"):
             raise InvalidArgument.of("hello", "must be in the first frame", reason="HELLO_MISSING")
         if len(frame.ListFields()) > 1:
@@ -212,5 +212,5 @@ def expire(outbox: Outbox, caller: Principal) -> asyncio.TimerHandle:
     return asyncio.get_running_loop().call_later(remaining, outbox.end, error)
 
 
-def _malformed(reason: str, cause: Exception) -> InvalidArgument:
-    return InvalidArgument(f"The frame cannot be read: {cause}", reason=reason)
+def _malformed(reason: str) -> InvalidArgument:
+    return InvalidArgument(f"The frame cannot be read: {reason}.", reason=reason)
