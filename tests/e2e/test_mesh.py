@@ -1,0 +1,224 @@
+"""The supervisor, with everything real: it starts, survives, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from services.mesh import probes
+from services.mesh.ports import LOOPBACK
+from tests.e2e.conftest import (
+    DEADLINE_S,
+    PORTS,
+    START_S,
+    Rest,
+    Supervisor,
+    command,
+    environment,
+    supervised,
+)
+
+WARM_START_S = 10.0
+
+
+def family(pid: int) -> list[psutil.Process]:
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        env=environment(**env),
+        timeout=START_S,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory that was used once, so that starts are warm."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def fragile(data: Path) -> Iterator[Supervisor]:
+    """A mesh that tests may hurt."""
+    with supervised(data, "--no-bots", "--no-web") as supervisor:
+        supervisor.until("ready", seconds=START_S)
+        yield supervisor
+
+
+@pytest.fixture
+async def calls(fragile: Supervisor) -> AsyncIterator[Rest]:
+    async with aiohttp.ClientSession() as session:
+        yield Rest(session, f"{fragile.url}/api/v1/combat")
+
+
+async def reachable_again(rest: Rest, sessions: list[str]) -> None:
+    """Until every one of the sessions answers."""
+
+    async def all_answer() -> bool:
+        try:
+            return all([(await rest("GET", f"/sessions/{session}"))[0] == 200 for session in sessions])
+        except aiohttp.ClientError:
+            return False
+
+    async with asyncio.timeout(DEADLINE_S):
+        await probes.until(all_answer)
+
+
+@pytest.mark.parametrize("victim", ["w0", "w1", "envoy", "redis", "postgres"])
+async def test_a_killed_part_comes_back_and_the_mesh_works_again(
+    fragile: Supervisor, calls: Rest, victim: str
+) -> None:
+    sessions = [await calls.create(name=f"before {victim} {index}") for index in range(8)]
+    before = fragile.part(victim)
+    os.kill(before["pid"], signal.SIGKILL)
+    told = fragile.until("part", where=lambda event: event["part"] == victim)
+    assert told["state"] == "waiting"
+    assert "SIGKILL" in told["reason"]
+    fragile.until("part", where=lambda event: event["part"] == victim and event["state"] == "running")
+    after = fragile.part(victim)
+    assert after["pid"] != before["pid"]
+    assert after["restarts"] > before["restarts"]
+    await reachable_again(calls, sessions)
+    await reachable_again(calls, [await calls.create() for _ in range(8)])
+
+
+async def test_a_worker_whose_port_was_taken_moves(fragile: Supervisor, calls: Rest) -> None:
+    worker = fragile.part("w0")
+    endpoints = fragile.data / "edge" / "endpoints" / "combat.yaml"
+    before = endpoints.read_text()
+    listening = psutil.Process(worker["pid"]).net_connections("tcp")
+    ports = [entry.laddr.port for entry in listening if entry.status == psutil.CONN_LISTEN]
+    os.kill(worker["pid"], signal.SIGKILL)
+    thieves: list[socket.socket] = []
+    try:
+        for port in ports:
+            thief = socket.socket()
+            thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                thief.bind((LOOPBACK, port))
+                thief.listen()
+            except OSError:
+                thief.close()
+                continue
+            thieves.append(thief)
+        fragile.until("part", where=lambda event: event["part"] == "w0" and event["state"] == "running")
+        if thieves:
+            assert endpoints.read_text() != before
+        await reachable_again(calls, [await calls.create() for _ in range(8)])
+    finally:
+        for thief in thieves:
+            thief.close()
+
+
+def test_a_second_mesh_on_the_same_data_is_refused(fragile: Supervisor) -> None:
+    result = run("up", "--data", fragile.data, "--port", str(PORTS.free()), "--no-bots", "--no-web")
+    assert result.returncode == 1
+    assert f"A mesh is already running on {fragile.data} (process {fragile.process.pid}" in result.stderr
+    assert "scripts/down" in result.stderr
+
+
+def test_a_taken_port_says_by_which_option_to_change_it(fragile: Supervisor, tmp_path: Path) -> None:
+    result = run("up", "--data", tmp_path, "--port", str(fragile.port), "--no-bots", "--no-web")
+    assert result.returncode == 1
+    assert f"Port {fragile.port} is taken." in result.stderr
+    assert f"scripts/up --port {fragile.port + 1}" in result.stderr
+
+
+def test_the_status_of_a_running_mesh(fragile: Supervisor) -> None:
+    told = run("status", "--data", fragile.data)
+    assert told.returncode == 0
+    for part in ("postgres", "redis", "envoy", "w0", "w1"):
+        assert part in told.stdout
+    state = json.loads(run("status", "--json", "--data", fragile.data).stdout)
+    assert state["state"] == "ready"
+    assert state["pid"] == fragile.process.pid
+    assert all(part["state"] == "running" for part in state["parts"])
+
+
+def test_nothing_running_is_status_3_and_no_error_to_stop(tmp_path: Path) -> None:
+    assert run("status", "--data", tmp_path).returncode == 3
+    assert json.loads(run("status", "--json", "--data", tmp_path).stdout) == {"state": "stopped"}
+    assert run("down", "--data", tmp_path).returncode == 0
+
+
+def test_production_does_not_start_with_a_secret_that_others_know(tmp_path: Path) -> None:
+    result = run("up", "--data", tmp_path, ENVIRONMENT="production", JWT_SECRET="")
+    assert result.returncode == 1
+    assert "JWT_SECRET" in result.stderr
+
+
+def test_a_database_that_is_not_there_ends_the_start_with_its_name(tmp_path: Path) -> None:
+    unreachable = f"postgresql://nobody@{LOOPBACK}:{PORTS.free()}/none"
+    port = str(PORTS.free())
+    result = run("up", "--data", tmp_path, "--port", port, "--no-web", "--no-bots", DATABASE_URL=unreachable)
+    assert result.returncode == 1
+    assert "The database migration failed" in result.stderr
+    assert "migrate.log" in result.stderr
+
+
+def test_interrupted_during_the_start_it_leaves_nothing(tmp_path: Path) -> None:
+    with supervised(tmp_path, "--no-bots", "--no-web") as supervisor:
+        supervisor.until("begin", seconds=START_S)
+        members = family(supervisor.process.pid)
+        assert supervisor.stop() == 0
+        gone, left = psutil.wait_procs(members, timeout=DEADLINE_S)
+        assert left == []
+        assert gone
+
+
+def test_it_stops_cleanly_and_starts_warm_with_what_it_had(data: Path) -> None:
+    """Runs after the tests that hurt the mesh on the same data; `fragile` is stopped here, on purpose."""
+    with supervised(data.parent / "warm", "--no-bots", "--no-web") as supervisor:
+        supervisor.until("ready", seconds=START_S)
+        members = family(supervisor.process.pid)
+        assert len(members) > 5
+        assert supervisor.stop() == 0
+        _, left = psutil.wait_procs(members, timeout=DEADLINE_S)
+        assert left == []
+        supervisor.until("stopped")
+    begun = time.monotonic()
+    with supervised(data.parent / "warm", "--no-bots", "--no-web", port=supervisor.port) as again:
+        again.until("ready", seconds=START_S)
+        assert time.monotonic() - begun < WARM_START_S
+        members = family(again.process.pid)
+        # Not even asked to stop.
+        again.process.kill()
+        again.process.wait()
+        _, left = psutil.wait_procs(members, timeout=DEADLINE_S)
+        assert left == []
+
+
+def test_detached_it_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    port = str(PORTS.free())
+    started = run(
+        "up", "--detach", "--data", tmp_path, "--port", port, "--workers", "1", "--no-bots", "--no-web"
+    )
+    try:
+        assert started.returncode == 0, started.stderr
+        assert f"http://localhost:{port}/api/v1/combat" in started.stdout
+        state = json.loads(run("status", "--json", "--data", tmp_path).stdout)
+        members = family(state["pid"])
+    finally:
+        stopped = run("down", "--data", tmp_path)
+    assert stopped.returncode == 0
+    assert "Stopped" in stopped.stdout
+    _, left = psutil.wait_procs(members, timeout=DEADLINE_S)
+    assert left == []
+    assert run("status", "--data", tmp_path).returncode == 3
