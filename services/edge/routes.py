@@ -26,8 +26,8 @@ def routes(settings: EdgeSettings) -> list[Route]:
         _combat(settings, _methods(SESSION_READS), hash_policy=_by_session(), retried=True),
         _combat(settings, _methods(STREAMS), hash_policy=_by_session(), stream=True),
         _combat(settings, {"prefix": COMBAT}, hash_policy=_by_session()),
-        # Only what the transcoder could not map is still called /api/ when it gets here.
-        {"match": {"prefix": "/api/"}, "direct_response": _not_found("no such path")},
+        # Until the transcoder has renamed the call or refused it. Not a direct response: those get no CORS.
+        _combat(settings, {"prefix": "/api/"}),
         *(_admin(path) for path in ("/health", "/ready", "/metrics")),
         _without_transcoder(
             {"match": {"prefix": "/", "grpc": {}}, "direct_response": _not_found("no such service")}

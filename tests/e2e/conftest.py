@@ -109,7 +109,7 @@ def command(*arguments: str | Path) -> list[str]:
 def supervised(data: Path, *options: str, port: int | None = None, **env: str) -> Iterator[Supervisor]:
     """Starts a mesh and stops it; what the test left running is killed."""
     port = port or PORTS.free()
-    arguments = ("up", "--json", "--data", data, "--port", str(port), "--workers", "2", *options)
+    arguments = ["up", "--json", "--data", str(data), "--port", str(port), "--workers", "2", *options]
     process = subprocess.Popen(
         command(*arguments), stdout=subprocess.PIPE, env=environment(**env), text=True, cwd=ROOT
     )

@@ -81,6 +81,24 @@ async def reachable_again(rest: Rest, sessions: list[str]) -> None:
         await probes.until(all_answer)
 
 
+async def steal(port: int) -> socket.socket:
+    """Listens on a port as soon as its owner is gone."""
+    thief = socket.socket()
+    thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+    async def taken() -> bool:
+        try:
+            thief.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        thief.listen()
+        return True
+
+    async with asyncio.timeout(DEADLINE_S):
+        await probes.until(taken)
+    return thief
+
+
 @pytest.mark.parametrize("victim", ["w0", "w1", "envoy", "redis", "postgres"])
 async def test_a_killed_part_comes_back_and_the_mesh_works_again(
     fragile: Supervisor, calls: Rest, victim: str
@@ -103,26 +121,21 @@ async def test_a_worker_whose_port_was_taken_moves(fragile: Supervisor, calls: R
     worker = fragile.part("w0")
     endpoints = fragile.data / "edge" / "endpoints" / "combat.yaml"
     before = endpoints.read_text()
-    listening = psutil.Process(worker["pid"]).net_connections("tcp")
-    ports = [entry.laddr.port for entry in listening if entry.status == psutil.CONN_LISTEN]
-    os.kill(worker["pid"], signal.SIGKILL)
+    connections = psutil.Process(worker["pid"]).net_connections("tcp")
+    ports = [entry.laddr.port for entry in connections if entry.status == psutil.CONN_LISTEN]
+    assert len(ports) == 2
+    # Held still, so that it cannot start the worker again before the ports are stolen.
+    fragile.process.send_signal(signal.SIGSTOP)
     thieves: list[socket.socket] = []
     try:
-        for port in ports:
-            thief = socket.socket()
-            thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                thief.bind((LOOPBACK, port))
-                thief.listen()
-            except OSError:
-                thief.close()
-                continue
-            thieves.append(thief)
+        os.kill(worker["pid"], signal.SIGKILL)
+        thieves = [await steal(port) for port in ports]
+        fragile.process.send_signal(signal.SIGCONT)
         fragile.until("part", where=lambda event: event["part"] == "w0" and event["state"] == "running")
-        if thieves:
-            assert endpoints.read_text() != before
+        assert endpoints.read_text() != before
         await reachable_again(calls, [await calls.create() for _ in range(8)])
     finally:
+        fragile.process.send_signal(signal.SIGCONT)
         for thief in thieves:
             thief.close()
 

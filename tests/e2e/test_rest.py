@@ -75,7 +75,7 @@ class TestSessions:
         assert len({answer["session"]["session_id"] for answer in answers}) == 1
         changed = {"session": {"name": "twice", "type": "SESSION_TYPE_TRAINING"}}
         status, answer = await rest("POST", "/sessions", changed, idempotency_key="key-once")
-        assert status in (400, 409), answer
+        assert (status, reason_of(answer)) == (400, "IDEMPOTENCY_KEY_REUSED")
 
     @pytest.mark.parametrize(
         ("body", "field"),
@@ -143,8 +143,7 @@ class TestSeats:
         session = await rest.create(max_players=1)
         await rest.ok("POST", f"/sessions/{session}/join", {}, by=ADA)
         status, answer = await rest("POST", f"/sessions/{session}/join", {}, by=BEN)
-        assert status in (400, 429), answer
-        assert reason_of(answer)
+        assert (status, reason_of(answer)) == (400, "FULL")
         await rest.ok("POST", f"/sessions/{session}/leave", {}, by=ADA)
         await rest.ok("POST", f"/sessions/{session}/join", {}, by=BEN)
 
@@ -158,11 +157,14 @@ class TestCommands:
         move = {**pose, "mode": "MOVE_MODE_WALK", "client_time_us": "1000"}
         verdict = (await rest.ok("POST", f"/sessions/{session}/position", {"move": move}, by=ADA))["verdict"]
         assert verdict["slot"] == slot
-        assert verdict["outcome"] in ("OUTCOME_ACCEPTED", "OUTCOME_CORRECTED")
+        assert verdict["outcome"] == "OUTCOME_ACCEPTED"
         far = {**move, "x": pose["x"] + 500.0, "client_time_us": "2000"}
         verdict = (await rest.ok("POST", f"/sessions/{session}/position", {"move": far}, by=ADA))["verdict"]
-        assert verdict["outcome"] != "OUTCOME_ACCEPTED"
-        assert verdict["reason"] != "REASON_UNSPECIFIED"
+        assert (verdict["outcome"], verdict["reason"]) == ("OUTCOME_REJECTED", "REASON_OUT_OF_BOUNDS")
+        hasty = {**move, "x": pose["x"] + 5.0, "client_time_us": "3000"}
+        verdict = (await rest.ok("POST", f"/sessions/{session}/position", {"move": hasty}, by=ADA))["verdict"]
+        assert (verdict["outcome"], verdict["reason"]) == ("OUTCOME_CORRECTED", "REASON_TOO_FAST")
+        assert verdict["correction"]["x"] == pose["x"]
 
     async def test_direct_damage_is_for_game_servers_and_is_seen(self, rest: Rest) -> None:
         session = await match(rest)
@@ -178,7 +180,10 @@ class TestCommands:
         }
         path, body = f"/sessions/{session}/damage", {"player_id": "ada", "direct": direct}
         verdict = (await rest.ok("POST", path, body))["verdict"]
-        assert verdict["outcome"] in ("OUTCOME_ACCEPTED", "OUTCOME_REJECTED")
+        assert verdict["outcome"] == "OUTCOME_ACCEPTED"
+        (hit,) = verdict["hits"]
+        assert (hit["slot"], hit["dealt_milli"]) == (slots["ben"], 25000)
+        assert (await combatant(rest, session, slots["ben"], BEN))["health_milli"] == hit["health_milli"]
         own = (await rest.ok("POST", path, {"direct": direct}, by=ADA))["verdict"]
         assert (own["outcome"], own["reason"]) == ("OUTCOME_REJECTED", "REASON_NOT_TRUSTED")
 
@@ -186,8 +191,7 @@ class TestCommands:
         session = await match(rest)
         shot = {"weapon": 0, "origin_x": 900.0, "direction_x": 1.0}
         verdict = (await rest.ok("POST", f"/sessions/{session}/damage", {"shot": shot}, by=ADA))["verdict"]
-        assert verdict["outcome"] == "OUTCOME_REJECTED"
-        assert verdict["reason"] in ("REASON_BAD_ORIGIN", "REASON_OUT_OF_RANGE", "REASON_NO_HISTORY")
+        assert (verdict["outcome"], verdict["reason"]) == ("OUTCOME_REJECTED", "REASON_BAD_ORIGIN")
 
     async def test_an_unknown_action_is_refused_with_the_reason(self, rest: Rest) -> None:
         session = await match(rest)
@@ -209,8 +213,7 @@ class TestCommands:
         status, answer = await rest(
             "POST", f"/sessions/{session}/actions", {"action": {"action": 0}}, by=bearer("eve")
         )
-        assert status in (400, 403, 404), answer
-        assert reason_of(answer)
+        assert (status, reason_of(answer)) == (400, "NOT_JOINED")
 
     async def test_the_state_has_everybody_and_a_hash(self, rest: Rest) -> None:
         session = await match(rest)
