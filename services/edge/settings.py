@@ -29,7 +29,8 @@ class EdgeSettings:
         max_connections: above it a new connection is closed.
         max_streams_per_connection: above it a client waits: open another connection.
         max_requests: open requests and streams to all combat workers; above it UNAVAILABLE.
-        max_rest_body_bytes: a larger REST body gets 413. gRPC messages: the worker's own limit.
+        max_rest_body_bytes: of a REST body, held while it is translated; above it 413. The worker's own limit
+            of a message is lower and answers 429.
         max_rest_reply_bytes: a larger REST reply gets 500.
         unary_seconds: an unary call without a shorter deadline ends then with DEADLINE_EXCEEDED.
         stream_idle_seconds: a stream without a message in either direction is reset after this.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services.mesh import probes
 from services.mesh.settings import ROOT
 from tests.e2e.conftest import SECRET, Rest, Supervisor, bearer, environment, reason_of
 
@@ -183,9 +184,31 @@ class TestCommands:
         assert verdict["outcome"] == "OUTCOME_ACCEPTED"
         (hit,) = verdict["hits"]
         assert (hit["slot"], hit["dealt_milli"]) == (slots["ben"], 25000)
-        assert (await combatant(rest, session, slots["ben"], BEN))["health_milli"] == hit["health_milli"]
+
+        async def seen() -> bool:
+            ben = await combatant(rest, session, slots["ben"], BEN)
+            return bool(ben["health_milli"] == hit["health_milli"])
+
+        # The state is that of the newest tick, which may be just before the damage.
+        async with asyncio.timeout(10):
+            await probes.until(seen)
         own = (await rest.ok("POST", path, {"direct": direct}, by=ADA))["verdict"]
         assert (own["outcome"], own["reason"]) == ("OUTCOME_REJECTED", "REASON_NOT_TRUSTED")
+
+    async def test_a_shot_from_the_own_eye_is_fired(self, rest: Rest) -> None:
+        session = await match(rest)
+        slot = (await rest.ok("POST", f"/sessions/{session}/join", {}, by=ADA))["seat"]["slot"]
+        body = await combatant(rest, session, slot, ADA)
+        shot = {
+            "weapon": 0,
+            "origin_x": body["x_mm"] / 1000,
+            "origin_y": body["y_mm"] / 1000,
+            "origin_z": body["z_mm"] / 1000 + 1.62,
+            "direction_z": 1.0,
+        }
+        verdict = (await rest.ok("POST", f"/sessions/{session}/damage", {"shot": shot}, by=ADA))["verdict"]
+        assert (verdict["outcome"], verdict["hits"]) == ("OUTCOME_ACCEPTED", [])
+        assert verdict["ammo"] == 29
 
     async def test_a_shot_from_somewhere_else_is_refused_with_the_reason(self, rest: Rest) -> None:
         session = await match(rest)
@@ -231,8 +254,7 @@ class TestCommands:
             return int(now["server_time_us"]) > int(first["server_time_us"])
 
         async with asyncio.timeout(10):
-            while not await later():
-                pass
+            await probes.until(later)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
