@@ -103,24 +103,24 @@ cdef void history_put(history_t *history, uint32_t slot, const pose_t *pose) noe
 # ---- time -------------------------------------------------------------------------------------
 
 cdef int64_t tick_time(uint32_t tick, uint32_t tick_rate) noexcept nogil:
-    return <int64_t>tick * 1000000 // tick_rate
+    return <int64_t>(<uint64_t>tick * 1000000 // tick_rate)
 
 
 cdef instant_t history_at(const history_t *history, int64_t time_us) noexcept nogil:
     cdef instant_t out
-    cdef uint32_t oldest = history.newest - (history.rows - 1 if history.rows else 0)
-    cdef int64_t tick
+    cdef int64_t newest = history.newest
+    cdef int64_t oldest = newest - history.rows + 1 if history.rows else newest
+    # The last tick whose time, rounded down to a microsecond, is not after `time_us`.
+    cdef int64_t tick = ((time_us + 1) * history.tick_rate - 1) // 1000000 if time_us >= 0 else -1
     cdef int64_t before
     out.fraction = 0.0
     out.found = history.rows > 0
-    if history.rows == 0 or time_us >= tick_time(history.newest, history.tick_rate):
-        tick = history.newest
-    elif time_us < tick_time(oldest, history.tick_rate):
+    if tick >= newest or history.rows == 0:
+        tick = newest
+    elif tick < oldest:
         tick = oldest
         out.found = 0
     else:
-        # The last tick whose time, rounded down to a microsecond, is not after `time_us`.
-        tick = ((time_us + 1) * history.tick_rate - 1) // 1000000
         before = tick_time(<uint32_t>tick, history.tick_rate)
         out.fraction = <double>(time_us - before) / <double>(
             tick_time(<uint32_t>tick + 1, history.tick_rate) - before)

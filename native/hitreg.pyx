@@ -3,7 +3,8 @@
 Two phases. The broad one looks at every seat of the two rows about the instant, in single precision and
 without branches: does the query come near the sphere that holds the whole body? The narrow one takes the few
 seats that are left and judges them in double precision in the body's own frame (feet at the origin, facing
-+x), hitbox by hitbox. Map geometry is asked last, and only about contacts.
++x): those hitboxes whose own spheres the ray comes near, again in single precision. Map geometry is asked
+last, and only about contacts.
 """
 
 from libc.math cimport INFINITY, fabs, sqrt
@@ -24,6 +25,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 cdef enum:
     BLOCK = 16              # seats looked at together; rows are padded to it
+    SHAPES = 24             # MAX_SHAPES, where the compiler must know it
 
 
 # ---- broad phase --------------------------------------------------------------------------------
@@ -35,6 +37,7 @@ cdef int gather(const history_t *history, const instant_t *instant, const rig_t 
 
     Never leaves one out: the sphere is widened by far more than the rounding of single precision, and a
     seat whose epoch changes between the rows, and so may be judged elsewhere, always counts as near.
+    `scratch.distance` is what its contact cannot be nearer than.
     """
     cdef size_t older = <size_t>instant.older * history.slots
     cdef size_t newer = <size_t>instant.newer * history.slots
@@ -75,8 +78,8 @@ cdef int gather(const history_t *history, const instant_t *instant, const rig_t 
             cx = cx - t * dx
             cy = cy - t * dy
             cz = cz - t * dz
-            near[j] = ((cx * cx + cy * cy + cz * cz <= square) | (epoch_a[i] != epoch_b[i])
-                       | (alive_a[i] != alive_b[i]))
+            near[j] = (<int>(cx * cx + cy * cy + cz * cz <= square)
+                       | <int>((epoch_a[i] != epoch_b[i]) | (alive_a[i] != alive_b[i])) << 1)
             any_near |= near[j]
         if not any_near:
             continue
@@ -84,7 +87,7 @@ cdef int gather(const history_t *history, const instant_t *instant, const rig_t 
             i = <size_t>block * BLOCK + j
             if near[j] and alive_b[i] and i != skip and (mask == NULL or mask[i]):
                 scratch.candidate[count] = <uint32_t>i
-                scratch.distance[count] = centre[j] - <float>wide
+                scratch.distance[count] = (nil if near[j] & 2 else centre[j]) - <float>wide
                 count += 1
     return count
 
@@ -105,6 +108,32 @@ cdef inline frame_t in_frame(const pose_t *pose, const vec3 *origin, const vec3 
     return frame
 
 
+cdef inline void mark_near(const rig_t *rig, int stance, const vec3 *start, const vec3 *direction,
+                           double inflate, int *near) noexcept nogil:
+    """Which hitboxes the ray may meet: it comes near the sphere about them. `start` is near the body, or
+    nothing is met, so the margin of the spheres is far above the rounding of single precision."""
+    cdef const float *x = &rig.ball[stance][0][0]
+    cdef const float *y = &rig.ball[stance][1][0]
+    cdef const float *z = &rig.ball[stance][2][0]
+    cdef const float *radius = &rig.ball[stance][3][0]
+    cdef float ox = <float>start.x, oy = <float>start.y, oz = <float>start.z
+    cdef float dx = <float>direction.x, dy = <float>direction.y, dz = <float>direction.z
+    cdef float more = <float>inflate, nil = 0.0
+    cdef float cx, cy, cz, t, wide
+    cdef int i
+    for i in range(SHAPES):
+        cx = x[i] - ox
+        cy = y[i] - oy
+        cz = z[i] - oz
+        t = cx * dx + cy * dy + cz * dz
+        t = t if t > nil else nil
+        cx = cx - t * dx
+        cy = cy - t * dy
+        cz = cz - t * dz
+        wide = radius[i] + more
+        near[i] = cx * cx + cy * cy + cz * cz <= wide * wide
+
+
 cdef inline double meet(const rig_t *rig, const pose_t *pose, const vec3 *origin, const vec3 *direction,
                         double inflate, contact_t *contact) noexcept nogil:
     """Distance to the nearest hitbox inflated by `inflate`, or MISS; its region and shape."""
@@ -117,8 +146,12 @@ cdef inline double meet(const rig_t *rig, const pose_t *pose, const vec3 *origin
     cdef vec3 start = along(frame.origin, frame.direction, skipped)
     cdef const shape_t *shapes = rig.shapes[pose.stance]
     cdef double best = MISS, t
+    cdef int near[SHAPES]
     cdef int i
+    mark_near(rig, pose.stance, &start, &frame.direction, inflate, near)
     for i in range(rig.count[pose.stance]):
+        if not near[i]:
+            continue
         t = ray_shape(start, frame.direction, &shapes[i], inflate)
         if t >= 0.0 and (best < 0.0 or t < best):
             best = t
@@ -384,30 +417,45 @@ cdef int _shape(object document, str path, shape_t *out) except -1:
     return 0
 
 
+cdef void _bound_shape(rig_t *rig, int stance, int i) noexcept:
+    """The sphere about one shape, a tenth of a millimetre larger for what single precision rounds."""
+    cdef const shape_t *shape = &rig.shapes[stance][i]
+    cdef vec3 half = scale(subtract(shape.b, shape.a), 0.5)
+    cdef vec3 middle = shape.a
+    cdef double radius = shape.radius
+    if shape.kind == SHAPE_CAPSULE:
+        middle = along(shape.a, half, 1.0)
+        radius += length(half)
+    elif shape.kind == SHAPE_BOX:
+        radius = length(shape.b)
+    rig.ball[stance][0][i] = <float>middle.x
+    rig.ball[stance][1][i] = <float>middle.y
+    rig.ball[stance][2][i] = <float>middle.z
+    rig.ball[stance][3][i] = <float>(radius + 1e-4)
+
+
 cdef void _bound(rig_t *rig) noexcept:
     """The sphere about a point on the axis that holds every shape, however the body turns."""
     cdef double low = INFINITY, high = -INFINITY, margin
-    cdef shape_t *shape
-    cdef int stance, i, pass_
-    rig.reach = 0.0
-    for pass_ in range(2):
+    cdef const shape_t *shape
+    cdef vec3 end
+    cdef int stance, i, tip
+    for tip in range(2):
         for stance in range(MAX_STANCES):
             for i in range(rig.count[stance]):
                 shape = &rig.shapes[stance][i]
                 margin = length(shape.b) if shape.kind == SHAPE_BOX else shape.radius
-                if pass_ == 0:
-                    low = min(low, shape.a.z - margin)
-                    high = max(high, shape.a.z + margin)
-                    if shape.kind == SHAPE_CAPSULE:
-                        low = min(low, shape.b.z - margin)
-                        high = max(high, shape.b.z + margin)
-                    continue
-                rig.reach = max(rig.reach, margin + length(
-                    vector(shape.a.x, shape.a.y, shape.a.z - rig.centre)))
-                if shape.kind == SHAPE_CAPSULE:
-                    rig.reach = max(rig.reach, margin + length(
-                        vector(shape.b.x, shape.b.y, shape.b.z - rig.centre)))
-        rig.centre = 0.5 * (low + high)
+                end = shape.b if tip and shape.kind == SHAPE_CAPSULE else shape.a
+                low = min(low, end.z - margin)
+                high = max(high, end.z + margin)
+    rig.centre = 0.5 * (low + high)
+    for tip in range(2):
+        for stance in range(MAX_STANCES):
+            for i in range(rig.count[stance]):
+                shape = &rig.shapes[stance][i]
+                margin = length(shape.b) if shape.kind == SHAPE_BOX else shape.radius
+                end = shape.b if tip and shape.kind == SHAPE_CAPSULE else shape.a
+                rig.reach = max(rig.reach, margin + length(vector(end.x, end.y, end.z - rig.centre)))
     rig.reach += 1e-9
 
 
@@ -427,6 +475,7 @@ cdef int rig_from(dict document, rig_t *out) except -1:
         out.count[stance] = len(shapes)
         for i in range(out.count[stance]):
             _shape(shapes[i], f"{path}[{i}]", &out.shapes[stance][i])
+            _bound_shape(out, stance, i)
     _bound(out)
     return 0
 

@@ -151,6 +151,7 @@ ctypedef struct rig_t:
     double eye[3]               # eye height by stance
     double reach                # radius of the sphere about `centre` that holds every shape of every stance
     double centre               # height of that sphere's centre
+    float ball[3][4][24]        # [Stance][x, y, z, radius][shape]: a sphere about each shape, a little larger
 
 
 # ---- rules (compiled from a ruleset) ----------------------------------------------------------

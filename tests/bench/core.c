@@ -12,7 +12,7 @@
 
 typedef struct { double x, y, z; } vec;
 typedef struct { uint8_t kind, region; double turn, radius; vec a, b; } shape;
-typedef struct { int count[3]; shape shapes[3][24]; double reach, centre; } rig;
+typedef struct { int count[3]; shape shapes[3][24]; double reach, centre; float ball[3][4][24]; } rig;
 typedef struct {
     uint32_t ticks, slots, tick_rate, newest, rows;
     const float *x, *y, *z, *yaw;
@@ -102,18 +102,31 @@ static double hit_shape(vec o, vec d, const shape *s) {
         : hit_sphere(o, d, s->a, s->radius);
 }
 
+static void mark_near(const float (*restrict ball)[24], vec o, vec d, int *restrict near) {
+    const float ox = (float)o.x, oy = (float)o.y, oz = (float)o.z;
+    const float dx = (float)d.x, dy = (float)d.y, dz = (float)d.z;
+    for (int i = 0; i < 24; i++) {
+        float cx = ball[0][i] - ox, cy = ball[1][i] - oy, cz = ball[2][i] - oz;
+        float t = cx * dx + cy * dy + cz * dz;
+        t = t > 0.0f ? t : 0.0f;
+        cx -= t * dx;
+        cy -= t * dy;
+        cz -= t * dz;
+        near[i] = cx * cx + cy * cy + cz * cz <= ball[3][i] * ball[3][i];
+    }
+}
+
 /* ---- one ray, everybody ---- */
 
-static int64_t tick_time(uint32_t tick, uint32_t rate) { return (int64_t)tick * 1000000 / rate; }
+static int64_t tick_time(uint32_t tick, uint32_t rate) { return (int64_t)((uint64_t)tick * 1000000 / rate); }
 
 static moment moment_of(const ring *h, int64_t time_us) {
     moment m = {0, 0, 0.0};
-    uint32_t oldest = h->newest - (h->rows - 1);
-    int64_t tick;
-    if (time_us >= tick_time(h->newest, h->tick_rate)) tick = h->newest;
-    else if (time_us < tick_time(oldest, h->tick_rate)) tick = oldest;
+    int64_t newest = h->newest, oldest = newest - h->rows + 1;
+    int64_t tick = time_us < 0 ? -1 : ((time_us + 1) * h->tick_rate - 1) / 1000000;
+    if (tick >= newest) tick = newest;
+    else if (tick < oldest) tick = oldest;
     else {
-        tick = ((time_us + 1) * h->tick_rate - 1) / 1000000;
         int64_t before = tick_time((uint32_t)tick, h->tick_rate);
         m.fraction = (double)(time_us - before) / (double)(tick_time((uint32_t)tick + 1, h->tick_rate) - before);
     }
@@ -152,14 +165,14 @@ static int gather(const ring *restrict h, moment m, const rig *restrict body, co
             cx -= t * dx;
             cy -= t * dy;
             cz -= t * dz;
-            near[j] = (cx * cx + cy * cy + cz * cz <= square) | (ea[j] != eb[j]) | (la[j] != lb[j]);
+            near[j] = (cx * cx + cy * cy + cz * cz <= square) | ((ea[j] != eb[j]) | (la[j] != lb[j])) << 1;
             any |= near[j];
         }
         if (!any) continue;
         for (int j = 0; j < BLOCK; j++)
             if (near[j] && lb[j] && block + j != shot->skip) {
                 candidate[count] = block + j;
-                distance[count++] = along[j] - (float)wide;
+                distance[count++] = (near[j] & 2 ? 0.0f : along[j]) - (float)wide;
             }
     }
     return count;
@@ -222,7 +235,10 @@ void judge(const ring *h, const rig *body, const vec *boxes, int box_count, cons
             double skipped = dot(vec_of(-o.x, -o.y, body->centre - o.z), d) - body->reach;
             if (skipped < 0.0) skipped = 0.0;
             o = move(o, d, skipped);
+            int near[24];
+            mark_near(body->ball[stance], o, d, near);
             for (int s = 0; s < body->count[stance]; s++) {
+                if (!near[s]) continue;
                 double t = hit_shape(o, d, &body->shapes[stance][s]);
                 if (t >= 0.0 && (nearest < 0.0 || t < nearest)) { nearest = t; which = s; }
             }

@@ -33,7 +33,7 @@ from native import hitreg
 from native.history import History
 from native.reference import history as twin_history
 from native.reference import hitreg as twin
-from native.reference.geometry import BOX, Vec
+from native.reference.geometry import BOX, CAPSULE, Vec
 from native.world import World
 from tests.bench.report import Row
 
@@ -173,6 +173,7 @@ class CRig(ctypes.Structure):
         ("shapes", CShape * 24 * 3),
         ("reach", ctypes.c_double),
         ("centre", ctypes.c_double),
+        ("ball", ctypes.c_float * 24 * 4 * 3),
     )
 
 
@@ -190,6 +191,10 @@ def c_rig() -> CRig:
     for stance, shapes in enumerate(rig.shapes):
         for index, s in enumerate(shapes):
             out.shapes[stance][index] = CShape(s.kind, s.region, s.turn, s.radius, tuple(s.a), tuple(s.b))
+            half = np.subtract(s.b, s.a) / 2.0 if s.kind == CAPSULE else np.zeros(3)
+            radius = float(np.linalg.norm(s.b if s.kind == BOX else half)) + s.radius + 1e-4
+            for row, value in enumerate((*(s.a + half).tolist(), radius)):
+                out.ball[stance][row][index] = value
     return out
 
 
@@ -308,7 +313,7 @@ class Stance:
         boxes = [s for s in shapes if s.kind == BOX]
         return cls(
             np.array([s.a for s in solid]),
-            np.array([s.b if s.kind == 2 else s.a for s in solid]),
+            np.array([s.b if s.kind == CAPSULE else s.a for s in solid]),
             np.array([s.radius for s in solid]),
             np.array([np.subtract(s.a, s.b) for s in boxes]),
             np.array([np.add(s.a, s.b) for s in boxes]),

@@ -357,6 +357,21 @@ def test_a_shot_is_judged_where_the_shooter_saw_the_target() -> None:
         assert len(contacts) == met
 
 
+def test_a_seat_that_jumps_between_the_rows_is_not_looked_for_half_way() -> None:
+    """Halfway between 60 m and 10 m it would be behind the other; it is judged at 10 m."""
+    history = History(4, 2, RATE)
+    for tick, x in enumerate((60.0, 10.0)):
+        history.begin(tick)
+        history.put(0, 20.0, 0.0, 0.0)
+        history.put(1, x, 0.0, 0.0, epoch=tick)
+    between = 1_000_000 // RATE // 2
+    for on_break, first in ((PRESENT, 1), (CLAMP, 1), (REJECT, 0)):
+        contacts, _ = hitreg.hitscan_at(
+            history, between, RIG, None, (0.0, 0.0, CHEST), EAST, 100.0, most=1, on_break=on_break
+        )
+        assert contacts[0][0] == first
+
+
 def test_melee_reaches_what_is_near_ahead_and_in_sight() -> None:
     history = crowd((1.5, 0.0), (1.5, 1.5), (-1.5, 0.0), (4.0, 0.0))
 
