@@ -1,6 +1,6 @@
 """One match."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from native.journal cimport record_t
 from native.ruleset cimport Ruleset
 from native.snapshot cimport missile_t
@@ -16,8 +16,6 @@ cdef class Arena:
     cdef dict roster            # player id: entry, of whoever sat
     cdef uint8_t keeps_journal
 
-    cdef void _allocate(self) except *
-    cdef void _reserve(self, uint64_t size) except *
     cdef uint32_t _entry_of(self, str player_id) except? 0xFFFFFFFF
     cdef uint32_t _team_for(self, uint32_t asked) except? 0xFFFFFFFF
     cdef void _check_seat(self, int64_t slot) except *

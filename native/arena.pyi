@@ -23,7 +23,8 @@ class FrameError(ValueError):
 class Refused(Exception):
     """A join or start that is not possible.
 
-    `reason`: FULL, TEAM_FULL, BAD_TEAM, ROSTER_FULL (too many different people), ENDED, ACTIVE (a second start).
+    `reason`: FULL, TEAM_FULL, BAD_TEAM, ROSTER_FULL (too many different people), ENDED,
+    ACTIVE (a second start).
     """
 
     reason: str

@@ -2,13 +2,12 @@
 modules it calls; see README.md."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from native.digest cimport state_digest
 from native.events cimport event_join, event_leave
 from native.flights cimport flights_shown
-from native.history cimport history_close, history_open, tick_time
+from native.history cimport tick_time
 from native.journal cimport (
     RECORD_COMMAND, RECORD_END, RECORD_JOIN, RECORD_LEAVE, RECORD_START, RECORD_TICK, next_record, record_end,
     record_join, record_leave, record_start, record_t,
@@ -16,11 +15,9 @@ from native.journal cimport (
 from native.judge cimport ALL_SEATS, judge_frame
 from native.ruleset cimport Ruleset
 from native.seats cimport seat_free, seat_spawn, seat_take, smallest_team, team_size
-from native.snapshot cimport album_close, album_open, snapshot_write
-from native.state cimport (
-    ALBUM_TICKS, ID_BYTES, KEPT_BYTES, KEPT_VERDICTS, MAX_MISSILES, MAX_SLOTS, RECORD_BYTES, STEP_TIMES,
-    VERDICT_BYTES, entry_t, kept_t, seat_t, spawn_t,
-)
+from native.snapshot cimport snapshot_write
+from native.state cimport ID_BYTES, INPUT_BYTES, MAX_SLOTS, RECORD_BYTES, STEP_TIMES, entry_t
+from native.storage cimport arena_close, arena_open, journal_reserve
 from native.ticks cimport capture, finish, show, step
 from native.wire cimport (
     WIRE_OK, cursor_t, frame_t, next_command, read_frame, status_name, write_bytes, write_varint, writer_t,
@@ -28,12 +25,6 @@ from native.wire cimport (
 from native.world cimport World
 
 ALL_SLOTS = ALL_SEATS
-
-cdef enum:
-    FREE_SEAT_BYTES = 128       # of a record that is not a command's, or of an entity in a snapshot
-    EVENT_BYTES = 512           # of the event buffer, for each seat ...
-    EVENT_BYTES_LEAST = 32768   # ... and for all
-    ROSTER_FACTOR = 4           # people who may ever sit, for each seat
 
 
 class FrameError(ValueError):
@@ -50,16 +41,6 @@ class Refused(Exception):
     def __init__(self, reason):
         super().__init__(reason)
         self.reason = reason
-
-
-cdef int _open_writer(writer_t *writer, uint64_t size) except -1:
-    writer.start = <uint8_t *>malloc(size)
-    if writer.start == NULL:
-        raise MemoryError
-    writer.at = writer.start
-    writer.end = writer.start + size
-    writer.full = 0
-    return 0
 
 
 cdef bytes _taken(writer_t *writer):
@@ -99,73 +80,11 @@ cdef class Arena:
         self.c.tick_rate = tick_rate
         self.c.max_commands = max_commands
         self.c.journalling = journal
-        self._allocate()
+        arena_open(&self.c, world.spawns)
         show(&self.c)
 
-    cdef void _allocate(self) except *:
-        cdef uint64_t slots = self.c.slots
-        cdef uint64_t padded
-        cdef uint64_t shown = slots * FREE_SEAT_BYTES + MAX_MISSILES * 64
-        cdef uint32_t i
-        history_open(&self.c.history, self.c.rules.history_ticks, self.c.slots, self.c.tick_rate)
-        album_open(&self.c.album, ALBUM_TICKS, self.c.slots)
-        padded = self.c.history.slots
-        self.c.spawns = len(self.world.spawns)
-        self.c.max_entries = self.c.slots * ROSTER_FACTOR
-        self.c.spawn = <spawn_t *>calloc(self.c.spawns, sizeof(spawn_t))
-        self.c.seat = <seat_t *>calloc(slots, sizeof(seat_t))
-        self.c.entry = <entry_t *>calloc(self.c.max_entries, sizeof(entry_t))
-        self.c.kept = <kept_t *>calloc(slots * KEPT_VERDICTS, sizeof(kept_t))
-        self.c.kept_bytes = <uint8_t *>malloc(slots * KEPT_BYTES)
-        self.c.mask = <uint8_t *>calloc(padded, 1)
-        self.c.scratch.distance = <float *>calloc(padded, sizeof(float))
-        self.c.scratch.candidate = <uint32_t *>calloc(padded, sizeof(uint32_t))
-        if (self.c.spawn == NULL or self.c.seat == NULL or self.c.entry == NULL or self.c.kept == NULL
-                or self.c.kept_bytes == NULL or self.c.mask == NULL or self.c.scratch.distance == NULL
-                or self.c.scratch.candidate == NULL):
-            raise MemoryError
-        _open_writer(&self.c.out, 1024 + max(self.c.max_commands * <uint64_t>VERDICT_BYTES, shown))
-        _open_writer(&self.c.events, EVENT_BYTES_LEAST + slots * EVENT_BYTES)
-        _open_writer(&self.c.journal, 4 * RECORD_BYTES)
-        for i in range(self.c.spawns):
-            x, y, z, yaw, team = self.world.spawns[i]
-            self.c.spawn[i].position.x = x
-            self.c.spawn[i].position.y = y
-            self.c.spawn[i].position.z = z
-            self.c.spawn[i].yaw = yaw
-            self.c.spawn[i].team = team
-
     def __dealloc__(self):
-        history_close(&self.c.history)
-        album_close(&self.c.album)
-        free(self.c.spawn)
-        free(self.c.seat)
-        free(self.c.entry)
-        free(self.c.kept)
-        free(self.c.kept_bytes)
-        free(self.c.mask)
-        free(self.c.scratch.distance)
-        free(self.c.scratch.candidate)
-        free(self.c.out.start)
-        free(self.c.events.start)
-        free(self.c.journal.start)
-
-    cdef void _reserve(self, uint64_t size) except *:
-        """Room in the journal for what one call may write. It grows here, when the caller has not taken
-        it for long or frames become larger; a caller that takes it each tick soon sees no more growth."""
-        cdef writer_t *journal = &self.c.journal
-        cdef uint64_t used = journal.at - journal.start
-        cdef uint64_t room
-        cdef uint8_t *start
-        if not self.c.journalling or <uint64_t>(journal.end - journal.at) >= size:
-            return
-        room = max(2 * <uint64_t>(journal.end - journal.start), used + size)
-        start = <uint8_t *>realloc(journal.start, room)
-        if start == NULL:
-            raise MemoryError
-        journal.start = start
-        journal.at = start + used
-        journal.end = start + room
+        arena_close(&self.c)
 
     cdef void _check_seat(self, int64_t slot) except *:
         if not 0 <= slot < self.c.slots or not self.c.seat[slot].taken:
@@ -179,7 +98,7 @@ cdef class Arena:
             raise Refused("ENDED")
         if self.c.active:
             raise Refused("ACTIVE")
-        self._reserve(FREE_SEAT_BYTES)
+        journal_reserve(&self.c, INPUT_BYTES)
         self.c.now_us = max(self.c.now_us, now_us)
         self.c.started_us = self.c.now_us
         self.c.active = 1
@@ -198,7 +117,7 @@ cdef class Arena:
             return
         if not 1 <= reason <= 255:
             raise ValueError(f"reason is {reason}, not an EndReason")
-        self._reserve(FREE_SEAT_BYTES)
+        journal_reserve(&self.c, INPUT_BYTES)
         self.c.now_us = max(self.c.now_us, now_us)
         finish(&self.c, reason)
         record_end(&self.c, reason)
@@ -268,7 +187,7 @@ cdef class Arena:
             raise Refused("ENDED")
         side = self._team_for(team)
         entry = self._entry_of(player_id)
-        self._reserve(2 * FREE_SEAT_BYTES)
+        journal_reserve(&self.c, INPUT_BYTES)
         self.c.now_us = max(self.c.now_us, now_us)
         while self.c.seat[slot].taken:
             slot += 1
@@ -284,7 +203,7 @@ cdef class Arena:
 
     def leave(self, int64_t now_us, int64_t slot, uint32_t reason):
         self._check_seat(slot)
-        self._reserve(FREE_SEAT_BYTES)
+        journal_reserve(&self.c, INPUT_BYTES)
         self.c.now_us = max(self.c.now_us, now_us)
         del self.seats[self.player(slot)]
         seat_free(&self.c, slot)
@@ -334,7 +253,7 @@ cdef class Arena:
         if status != WIRE_OK:
             self.c.counters.bad_frames += 1
             raise FrameError(status_name(status))
-        self._reserve(head.commands * <uint64_t>RECORD_BYTES)
+        journal_reserve(&self.c, head.commands * <uint64_t>RECORD_BYTES)
         self._note_shown(binding, head.acked_snapshot)
         out.at = out.start
         write_varint(out, 2, self.c.tick)
@@ -357,7 +276,7 @@ cdef class Arena:
     def advance(self, int64_t now_us):
         cdef uint32_t first = self.c.tick
         while self.c.active and tick_time(self.c.tick + 1, self.c.tick_rate) <= now_us:
-            self._reserve(FREE_SEAT_BYTES)
+            journal_reserve(&self.c, INPUT_BYTES)
             step(&self.c, now_us)
         return self.c.tick - first
 
@@ -427,7 +346,7 @@ cdef class Arena:
             self.c.events.at = self.c.events.start
 
     cdef void _feed(self, const record_t *record) except *:
-        self._reserve(2 * RECORD_BYTES)
+        journal_reserve(&self.c, 2 * RECORD_BYTES)
         try:
             if record.kind == RECORD_JOIN:
                 self.join(record.time_us, record.id[:record.id_size].decode(), record.team)
@@ -450,18 +369,20 @@ cdef class Arena:
         cdef frame_t head
         cdef writer_t writer
         cdef cursor_t cursor
+        cdef uint32_t size
         writer.start = writer.at = frame
         writer.end = frame + sizeof(frame)
         writer.full = 0
         write_bytes(&writer, 6, record.id, record.id_size)
-        if writer.full or read_frame(frame, <uint32_t>(writer.at - frame), 1, &head) != WIRE_OK or head.commands != 1:
+        size = <uint32_t>(writer.at - frame)
+        if writer.full or read_frame(frame, size, 1, &head) != WIRE_OK:
             raise ValueError("its command cannot be read")
         head.acked_snapshot = record.acked_tick
         cursor.at = frame
         cursor.end = writer.at
         next_command(&cursor, &self.c.command)
         self.c.out.at = self.c.out.start
-        judge_frame(&self.c, record.time_us, frame, <uint32_t>(writer.at - frame), &head,
+        judge_frame(&self.c, record.time_us, frame, size, &head,
                     ALL_SEATS if record.trusted else <int>self.c.command.slot)
 
     def state_hash(self):

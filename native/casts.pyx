@@ -79,7 +79,8 @@ cdef uint32_t _why_no_target(const arena_t *arena, const deed_t *deed) noexcept 
     return _why_not_reached(arena, deed, &at)
 
 
-cdef bint _in_area(const arena_t *arena, const deed_t *deed, uint32_t slot, const vec3 *centre) noexcept nogil:
+cdef bint _in_area(const arena_t *arena, const deed_t *deed, uint32_t slot,
+                   const vec3 *centre) noexcept nogil:
     cdef vec3 at
     cdef uint8_t side = deed.action.area_side
     if not arena.seat[slot].taken or not arena.seat[slot].alive:
@@ -113,7 +114,8 @@ cdef void _hurt(arena_t *arena, uint32_t source, uint32_t slot, int64_t amount_m
     harm(arena, slot, &strike, &blame, now_us, hit)
 
 
-cdef void _bring(arena_t *arena, const deed_t *deed, uint32_t slot, const effect_t *effect, hit_t *hit) noexcept nogil:
+cdef void _bring(arena_t *arena, const deed_t *deed, uint32_t slot, const effect_t *effect,
+                 hit_t *hit) noexcept nogil:
     """One effect upon one seat."""
     cdef seat_t *seat = &arena.seat[slot]
     if not seat.alive:
@@ -159,7 +161,8 @@ cdef void _reach(arena_t *arena, const deed_t *deed, uint32_t slot, verdict_t *v
 cdef void _take_effect(arena_t *arena, const deed_t *deed, verdict_t *verdict) noexcept nogil:
     cdef uint32_t slot
     cdef vec3 centre = deed.point
-    event_action(arena, deed.slot, deed.index, deed.target + 1 if deed.target < arena.slots else 0, PHASE_EFFECT)
+    event_action(arena, deed.slot, deed.index, deed.target + 1 if deed.target < arena.slots else 0,
+                 PHASE_EFFECT)
     if deed.action.target == TARGET_SELF:
         _reach(arena, deed, deed.slot, verdict)
     elif deed.action.target == TARGET_ALLY or deed.action.target == TARGET_ENEMY:
@@ -183,7 +186,8 @@ cdef uint32_t _target_of(const deed_t *deed, uint32_t asked) noexcept nogil:
     return 0xFFFFFFFF
 
 
-cdef void judge_action(arena_t *arena, const command_t *command, int64_t now_us, verdict_t *verdict) noexcept nogil:
+cdef void judge_action(arena_t *arena, const command_t *command, int64_t now_us,
+                       verdict_t *verdict) noexcept nogil:
     cdef seat_t *seat = &arena.seat[command.slot]
     cdef deed_t deed
     arena.counters.actions += 1
@@ -215,7 +219,8 @@ cdef void judge_action(arena_t *arena, const command_t *command, int64_t now_us,
     seat.loadout.cast_x = deed.point.x
     seat.loadout.cast_y = deed.point.y
     seat.loadout.cast_z = deed.point.z
-    event_action(arena, deed.slot, deed.index, deed.target + 1 if deed.target < arena.slots else 0, PHASE_CAST)
+    event_action(arena, deed.slot, deed.index, deed.target + 1 if deed.target < arena.slots else 0,
+                 PHASE_CAST)
 
 
 cdef void _finish_cast(arena_t *arena, uint32_t slot, int64_t at_us) noexcept nogil:

@@ -3,7 +3,7 @@ snapshots of silent frames, who is connected, counters) is left out: it may diff
 
 from libc.string cimport memcpy
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from native.actions cimport active_t, loadout_t
+from native.actions cimport active_t, armed_t, loadout_t
 from native.movement cimport mover_t
 from native.snapshot cimport hash_bytes, hash_u64
 from native.state cimport (
@@ -50,11 +50,13 @@ cdef uint64_t _effect(uint64_t h, const active_t *running) noexcept nogil:
 
 
 cdef uint64_t _loadout(uint64_t h, const arena_t *arena, const loadout_t *loadout) noexcept nogil:
+    cdef const armed_t *armed
     cdef int i
     for i in range(arena.rules.weapons):
-        h = hash_u64(h, <uint32_t>loadout.weapon[i].ammo | <uint64_t><uint32_t>loadout.weapon[i].reserve << 32)
-        h = hash_u64(h, loadout.weapon[i].next_fire_us)
-        h = hash_u64(h, loadout.weapon[i].reload_end_us)
+        armed = &loadout.weapon[i]
+        h = hash_u64(h, <uint32_t>armed.ammo | <uint64_t><uint32_t>armed.reserve << 32)
+        h = hash_u64(h, armed.next_fire_us)
+        h = hash_u64(h, armed.reload_end_us)
     for i in range(arena.rules.actions):
         h = hash_u64(h, loadout.ability[i].charges)
         h = hash_u64(h, loadout.ability[i].next_charge_us)
@@ -85,8 +87,8 @@ cdef uint64_t _kept(uint64_t h, const arena_t *arena, uint32_t slot) noexcept no
 cdef uint64_t _seat(uint64_t h, const arena_t *arena, uint32_t slot) noexcept nogil:
     cdef const seat_t *seat = &arena.seat[slot]
     cdef uint32_t i
-    h = hash_u64(h, seat.taken | <uint64_t>seat.alive << 8 | <uint64_t>seat.team << 16 | <uint64_t>seat.epoch << 24
-                 | <uint64_t>seat.generation << 32)
+    h = hash_u64(h, seat.taken | <uint64_t>seat.alive << 8 | <uint64_t>seat.team << 16
+                 | <uint64_t>seat.epoch << 24 | <uint64_t>seat.generation << 32)
     if not seat.taken:
         return h
     h = hash_u64(h, seat.entry | <uint64_t>seat.life << 32)

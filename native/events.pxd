@@ -16,7 +16,10 @@ cdef void event_spawn(arena_t *arena, uint32_t slot) noexcept nogil
 cdef void event_kill(arena_t *arena, uint32_t victim, uint32_t killer, uint32_t assist, uint32_t weapon,
                      uint32_t region, double distance) noexcept nogil
 # The first to be left out when the buffer fills.
-cdef void event_shot(arena_t *arena, uint32_t slot, uint32_t weapon, const vec3 *start, const vec3 *end, bint hit) noexcept nogil
-cdef void event_blast(arena_t *arena, uint32_t slot, uint32_t weapon, const vec3 *at, double radius) noexcept nogil
-cdef void event_action(arena_t *arena, uint32_t slot, uint32_t action, uint32_t target, ActionPhase phase) noexcept nogil
+cdef void event_shot(arena_t *arena, uint32_t slot, uint32_t weapon, const vec3 *start, const vec3 *end,
+                     bint hit) noexcept nogil
+cdef void event_blast(arena_t *arena, uint32_t slot, uint32_t weapon, const vec3 *at,
+                      double radius) noexcept nogil
+cdef void event_action(arena_t *arena, uint32_t slot, uint32_t action, uint32_t target,
+                       ActionPhase phase) noexcept nogil
 cdef void event_end(arena_t *arena, uint32_t reason, uint32_t winner) noexcept nogil

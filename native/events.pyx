@@ -99,7 +99,8 @@ cdef void event_shot(arena_t *arena, uint32_t slot, uint32_t weapon, const vec3 
         _end(arena, &marks)
 
 
-cdef void event_blast(arena_t *arena, uint32_t slot, uint32_t weapon, const vec3 *at, double radius) noexcept nogil:
+cdef void event_blast(arena_t *arena, uint32_t slot, uint32_t weapon, const vec3 *at,
+                      double radius) noexcept nogil:
     cdef marks_t marks
     if _begin(arena, 7, False, &marks):
         write_varint(&arena.events, 1, slot)
@@ -109,7 +110,8 @@ cdef void event_blast(arena_t *arena, uint32_t slot, uint32_t weapon, const vec3
         _end(arena, &marks)
 
 
-cdef void event_action(arena_t *arena, uint32_t slot, uint32_t action, uint32_t target, ActionPhase phase) noexcept nogil:
+cdef void event_action(arena_t *arena, uint32_t slot, uint32_t action, uint32_t target,
+                       ActionPhase phase) noexcept nogil:
     cdef marks_t marks
     if _begin(arena, 8, False, &marks):
         write_varint(&arena.events, 1, slot)

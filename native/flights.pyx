@@ -59,7 +59,8 @@ cdef void _land(arena_t *arena, flight_t *flight) noexcept nogil:
     arena.flying -= 1
 
 
-cdef void _hurt(arena_t *arena, flight_t *flight, const contact_t *contact, int32_t share_q16, bint direct) noexcept nogil:
+cdef void _hurt(arena_t *arena, flight_t *flight, const contact_t *contact, int32_t share_q16,
+                bint direct) noexcept nogil:
     cdef const weapon_t *weapon = &arena.rules.weapon[flight.weapon]
     cdef strike_t strike
     cdef blame_t blame
@@ -75,7 +76,8 @@ cdef void _hurt(arena_t *arena, flight_t *flight, const contact_t *contact, int3
     if direct:
         strike.region_q16 = weapon.region_q16[contact.region]
         if weapon.crit_chance_q32 > 0:
-            draw = philox(arena.key, shooter_of(arena, flight.owner), flight.sequence, flight.pellet, DRAW_CRIT)
+            draw = philox(arena.key, shooter_of(arena, flight.owner), flight.sequence, flight.pellet,
+                          DRAW_CRIT)
             strike.critical = crit_drawn(weapon.crit_chance_q32, draw.v[0])
             strike.crit_q16 = weapon.crit_q16
     blame.source = flight.owner
@@ -93,8 +95,8 @@ cdef void _explode(arena_t *arena, flight_t *flight, int direct) noexcept nogil:
     cdef int i, met
     cdef int32_t share_q16
     event_blast(arena, flight.owner, flight.weapon, &flight.position, weapon.blast_m)
-    met = blast(&arena.history, &arena.rules.rig, arena.world, arena.mask, direct, &flight.position, weapon.blast_m,
-                MAX_HITS, &arena.scratch, arena.contact)
+    met = blast(&arena.history, &arena.rules.rig, arena.world, arena.mask, direct, &flight.position,
+                weapon.blast_m, MAX_HITS, &arena.scratch, arena.contact)
     for i in range(met):
         share_q16 = blast_share(weapon.blast_edge_q16, arena.contact[i].share)
         if arena.contact[i].slot == flight.owner:
@@ -120,7 +122,8 @@ cdef bint _bounce(flight_t *flight, const vec3 *normal, double rest_mps) noexcep
     return not lies
 
 
-cdef bint _touch(arena_t *arena, flight_t *flight, int met, const contact_t *contact, const vec3 *normal) noexcept nogil:
+cdef bint _touch(arena_t *arena, flight_t *flight, int met, const contact_t *contact,
+                 const vec3 *normal) noexcept nogil:
     """What a projectile does where it met something; whether it flies on."""
     cdef const weapon_t *weapon = &arena.rules.weapon[flight.weapon]
     cdef contact_t struck = contact[0]
@@ -154,8 +157,8 @@ cdef void _advance(arena_t *arena, flight_t *flight, int64_t until_us) noexcept 
         delta.y = flight.velocity.y * left
         delta.z = flight.velocity.z * left - 0.5 * weapon.gravity_mps2 * left * left
         share = 1.0
-        met = sweep(&arena.history, &arena.rules.rig, arena.world, arena.mask, flight.owner, &flight.position, &delta,
-                    weapon.radius_m, &arena.scratch, arena.contact, &share, &normal)
+        met = sweep(&arena.history, &arena.rules.rig, arena.world, arena.mask, flight.owner,
+                    &flight.position, &delta, weapon.radius_m, &arena.scratch, arena.contact, &share, &normal)
         if met == 0:
             share = 1.0
         flight.position.x += delta.x * share
@@ -173,6 +176,7 @@ cdef void _advance(arena_t *arena, flight_t *flight, int64_t until_us) noexcept 
 cdef void fly(arena_t *arena, int64_t at_us) noexcept nogil:
     cdef uint32_t i
     cdef flight_t *flight
+    cdef const weapon_t *weapon
     if arena.flying == 0:
         return
     for i in range(<uint32_t>MAX_MISSILES):
@@ -181,7 +185,8 @@ cdef void fly(arena_t *arena, int64_t at_us) noexcept nogil:
             continue
         _advance(arena, flight, at_us if at_us < flight.end_us else flight.end_us)
         if flight.flying and flight.at_us >= flight.end_us:
-            if arena.rules.weapon[flight.weapon].fuse_us > 0 and arena.rules.weapon[flight.weapon].blast_m > 0.0:
+            weapon = &arena.rules.weapon[flight.weapon]
+            if weapon.fuse_us > 0 and weapon.blast_m > 0.0:
                 _explode(arena, flight, -1)
             else:
                 _land(arena, flight)

@@ -36,6 +36,7 @@ cdef void record_tick(arena_t *arena, uint64_t state_hash) noexcept nogil
 cdef void record_end(arena_t *arena, uint32_t reason) noexcept nogil
 # `verdict` are the bytes of the Verdict, whose journal sequence is the arena's, already counted.
 cdef void record_command(arena_t *arena, const command_t *command, uint32_t view_tick, uint32_t view_fraction,
-                         uint32_t acked_tick, bint trusted, const uint8_t *verdict, uint32_t size) noexcept nogil
+                         uint32_t acked_tick, bint trusted, const uint8_t *verdict,
+                         uint32_t size) noexcept nogil
 # The next record of a segment: 1, 0 at the end, -1 when it cannot be read.
 cdef int next_record(const uint8_t **at, const uint8_t *end, record_t *out) noexcept nogil

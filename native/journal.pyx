@@ -1,8 +1,8 @@
 """A record holds the input and the verdict it got. Judging the input again writes the same bytes, so a
 replay compares records as bytes and needs no other notion of equality.
 
-The buffer is taken by the caller. Room for the worst case is made before a call judges (`reserve` in
-`native/arena`), never while it does.
+The buffer is taken by the caller. Room for the worst case is made before a call judges (see
+`native/storage`), never while it does.
 """
 
 from libc.string cimport memcpy, memset
@@ -97,7 +97,8 @@ cdef void record_end(arena_t *arena, uint32_t reason) noexcept nogil:
 
 
 cdef void record_command(arena_t *arena, const command_t *command, uint32_t view_tick, uint32_t view_fraction,
-                         uint32_t acked_tick, bint trusted, const uint8_t *verdict, uint32_t size) noexcept nogil:
+                         uint32_t acked_tick, bint trusted, const uint8_t *verdict,
+                         uint32_t size) noexcept nogil:
     """`view_*`: the frame's, when the command has none of its own; a field that comes later wins."""
     cdef writer_t *writer = &arena.journal
     cdef uint8_t *record = _begin(arena)

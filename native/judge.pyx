@@ -9,6 +9,7 @@ from libc.string cimport memcpy, memset
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from native.actions cimport effects_any, effects_q16
 from native.casts cimport judge_action
+from native.damage cimport strike_t
 from native.history cimport tick_time
 from native.journal cimport record_command
 from native.movement cimport move_judge
@@ -19,15 +20,16 @@ from native.state cimport (
 )
 from native.types cimport (
     COMMAND_ACTION, COMMAND_DAMAGE, COMMAND_MOVE, COMMAND_SHOT, EFFECT_SPEED, EFFECT_STUN, OUTCOME_ACCEPTED,
-    OUTCOME_CORRECTED, OUTCOME_REJECTED, REASON_BAD_SEQUENCE, REASON_BAD_TARGET, REASON_DEAD, REASON_FOREIGN_SLOT,
-    REASON_IMMUNE, REASON_NONE, REASON_NOT_ACTIVE, REASON_NOT_TRUSTED, REASON_NO_KIND, REASON_OUT_OF_RANGE,
-    REASON_PROTECTED, REASON_REPEAT_TOO_OLD, REASON_STUNNED, REASON_UNKNOWN_SLOT, command_t, hit_t, verdict_t,
+    OUTCOME_CORRECTED, OUTCOME_REJECTED, REASON_BAD_SEQUENCE, REASON_BAD_TARGET, REASON_DEAD,
+    REASON_FOREIGN_SLOT, REASON_NONE, REASON_NOT_ACTIVE, REASON_NOT_TRUSTED, REASON_NO_KIND,
+    REASON_OUT_OF_RANGE, REASON_REPEAT_TOO_OLD, REASON_STUNNED, REASON_UNKNOWN_SLOT, command_t, hit_t,
+    verdict_t,
 )
 from native.wire cimport (
-    begin_message, cursor_t, end_message, frame_t, next_command, write_raw, write_varint, write_verdict, writer_t,
+    begin_message, cursor_t, end_message, frame_t, next_command, write_raw, write_varint, write_verdict,
+    writer_t,
 )
 from native.wounds cimport blame_t, harm, hit_of, plain_strike, why_unharmed
-from native.damage cimport strike_t
 
 cdef enum:
     FIELD_VERDICTS = 5
@@ -36,7 +38,8 @@ cdef enum:
 
 # ---- verdicts held for repeats ------------------------------------------------------------------
 
-cdef void _keep(arena_t *arena, uint32_t slot, uint32_t sequence, const uint8_t *data, uint32_t size) noexcept nogil:
+cdef void _keep(arena_t *arena, uint32_t slot, uint32_t sequence, const uint8_t *data,
+                uint32_t size) noexcept nogil:
     """Into the seat's ring of bytes; verdicts that would be overwritten are forgotten first."""
     cdef seat_t *seat = &arena.seat[slot]
     cdef kept_t *ring = arena.kept + slot * KEPT_VERDICTS
@@ -91,10 +94,12 @@ cdef void _refuse(arena_t *arena, const command_t *command, uint32_t reason) noe
 cdef void _repeat(arena_t *arena, const command_t *command) noexcept nogil:
     cdef const seat_t *seat = &arena.seat[command.slot]
     cdef const kept_t *kept = _find_kept(arena, command.slot, command.sequence)
+    cdef const kept_t *oldest
     cdef writer_t *out = &arena.out
     cdef uint8_t *mark
     if kept == NULL:
-        if seat.kept_count and command.sequence > arena.kept[command.slot * KEPT_VERDICTS + seat.kept_first].sequence:
+        oldest = &arena.kept[command.slot * KEPT_VERDICTS + seat.kept_first]
+        if seat.kept_count and command.sequence > oldest.sequence:
             _refuse(arena, command, REASON_BAD_SEQUENCE)    # a gap that was left
         else:
             _refuse(arena, command, REASON_REPEAT_TOO_OLD)
@@ -146,12 +151,14 @@ cdef int64_t _view_us(const arena_t *arena, uint32_t tick, uint32_t fraction, in
     return start + (end - start) * fraction // 65536
 
 
-cdef void _judge_move(arena_t *arena, const command_t *command, int64_t now_us, verdict_t *verdict) noexcept nogil:
+cdef void _judge_move(arena_t *arena, const command_t *command, int64_t now_us,
+                      verdict_t *verdict) noexcept nogil:
     cdef seat_t *seat = &arena.seat[command.slot]
     cdef uint8_t stance = seat.mover.stance
     arena.counters.moves += 1
     seat.mover.speed_q16 = effects_q16(&seat.loadout, EFFECT_SPEED, now_us) if seat.loadout.effects else 65536
-    verdict.outcome = move_judge(&arena.rules.move, arena.world, &seat.mover, &command.move, now_us, &verdict.reason)
+    verdict.outcome = move_judge(&arena.rules.move, arena.world, &seat.mover, &command.move, now_us,
+                                 &verdict.reason)
     if seat.mover.stance != stance:
         seat.epoch += 1
     if verdict.outcome == OUTCOME_CORRECTED:
@@ -228,7 +235,8 @@ cdef void _count(arena_t *arena, uint32_t outcome) noexcept nogil:
     arena.counters.rejected += outcome == OUTCOME_REJECTED
 
 
-cdef void _admit(arena_t *arena, const command_t *command, const frame_t *frame, bint trusted, int64_t now_us) noexcept nogil:
+cdef void _admit(arena_t *arena, const command_t *command, const frame_t *frame, bint trusted,
+                 int64_t now_us) noexcept nogil:
     cdef seat_t *seat = &arena.seat[command.slot]
     cdef verdict_t *verdict = &arena.verdict
     cdef bint own_view = command.view_tick != 0 or command.view_fraction != 0
@@ -257,12 +265,12 @@ cdef void _admit(arena_t *arena, const command_t *command, const frame_t *frame,
     size = <uint32_t>(arena.out.at - start)
     _keep(arena, command.slot, command.sequence, start, size)
     if arena.journalling:
-        record_command(arena, command, 0 if own_view else frame.view_tick, 0 if own_view else frame.view_fraction,
-                       frame.acked_snapshot, trusted, start, size)
+        record_command(arena, command, 0 if own_view else frame.view_tick,
+                       0 if own_view else frame.view_fraction, frame.acked_snapshot, trusted, start, size)
 
 
-cdef void judge_frame(arena_t *arena, int64_t now_us, const uint8_t *data, uint32_t size, const frame_t *frame,
-                      int binding) noexcept nogil:
+cdef void judge_frame(arena_t *arena, int64_t now_us, const uint8_t *data, uint32_t size,
+                      const frame_t *frame, int binding) noexcept nogil:
     cdef command_t *command = &arena.command
     cdef cursor_t cursor
     cdef uint32_t reason

@@ -15,7 +15,8 @@ cdef void seat_take(arena_t *arena, uint32_t slot, uint32_t entry, uint8_t team)
 cdef void seat_free(arena_t *arena, uint32_t slot) noexcept nogil
 cdef void seat_spawn(arena_t *arena, uint32_t slot, int64_t now_us) noexcept nogil
 # Remembers for assists that `source` hurt the seat.
-cdef void seat_hurt_by(arena_t *arena, uint32_t slot, uint32_t source, int64_t damage_milli, int64_t now_us) noexcept nogil
+cdef void seat_hurt_by(arena_t *arena, uint32_t slot, uint32_t source, int64_t damage_milli,
+                       int64_t now_us) noexcept nogil
 # The seat dies by the hand of `killer` (itself: nobody's): scores, assist, event, respawn.
 cdef void seat_die(arena_t *arena, uint32_t slot, uint32_t killer, uint32_t weapon, uint32_t region,
                    double distance, int64_t now_us) noexcept nogil

@@ -13,10 +13,10 @@ from native.rewind cimport rewind_view, view_t
 from native.seats cimport allies, eye_of, seat_pose, shooter_of
 from native.state cimport MAX_DRAWS, arena_t, evidence_t, seat_t
 from native.types cimport (
-    CLAMP_NONE, EFFECT_DAMAGE_DEALT, FALLOFF_NONE, MAX_HITS, OUTCOME_ACCEPTED, OUTCOME_REJECTED, REASON_BAD_ORIGIN,
-    REASON_BAD_TARGET, REASON_CASTING, REASON_DEAD, REASON_NO_HISTORY, REASON_NONE, REASON_OUT_OF_RANGE,
-    REASON_PROJECTILE_LIMIT, REASON_UNKNOWN_WEAPON, WEAPON_HITSCAN, WEAPON_MELEE, WEAPON_PROJECTILE, command_t, hit_t, pose_t,
-    vec3, verdict_t, weapon_t,
+    CLAMP_NONE, EFFECT_DAMAGE_DEALT, FALLOFF_NONE, MAX_HITS, OUTCOME_ACCEPTED, OUTCOME_REJECTED,
+    REASON_BAD_ORIGIN, REASON_BAD_TARGET, REASON_CASTING, REASON_DEAD, REASON_NO_HISTORY, REASON_NONE,
+    REASON_OUT_OF_RANGE, REASON_PROJECTILE_LIMIT, REASON_UNKNOWN_WEAPON, WEAPON_HITSCAN, WEAPON_MELEE,
+    WEAPON_PROJECTILE, command_t, hit_t, pose_t, vec3, verdict_t, weapon_t,
 )
 from native.world cimport world_ray, world_sees
 from native.wounds cimport blame_t, harm, heal, hit_of, plain_strike, why_unharmed
@@ -36,6 +36,10 @@ cdef struct firing_t:
     instant_t instant
     vec3 origin
     vec3 direction
+
+
+cdef uint32_t _pellets(const weapon_t *weapon) noexcept nogil:
+    return weapon.pellets if weapon.pellets else 1
 
 
 cdef bint _near_eye(const arena_t *arena, const pose_t *pose, const vec3 *origin) noexcept nogil:
@@ -94,7 +98,7 @@ cdef uint32_t _aim(arena_t *arena, const command_t *command, int64_t claimed_us,
         return REASON_NO_HISTORY
     if not _origin_stands(arena, firing):
         return REASON_BAD_ORIGIN
-    if firing.weapon.kind == WEAPON_PROJECTILE and free_flights(arena) < firing.weapon.pellets:
+    if firing.weapon.kind == WEAPON_PROJECTILE and free_flights(arena) < _pellets(firing.weapon):
         return REASON_PROJECTILE_LIMIT
     return REASON_NONE
 
@@ -206,19 +210,20 @@ cdef void _strike(arena_t *arena, firing_t *firing, verdict_t *verdict) noexcept
     cdef double stopped, end
     cdef bint critical, any_hit = False
     cdef vec3 way, shown
-    for pellet in range(weapon.pellets if weapon.pellets else 1):
+    for pellet in range(_pellets(weapon)):
         way = _pellet_way(arena, firing, pellet)
         critical = _critical(arena, firing, pellet)
         if weapon.kind == WEAPON_MELEE:
-            met = melee(&arena.history, &firing.instant, arena.rules.rewind.on_break, &arena.rules.rig, arena.world,
-                        arena.mask, firing.slot, &firing.origin, &way, weapon.arc_rad, weapon.range_m, most,
-                        &arena.scratch, arena.contact)
+            met = melee(&arena.history, &firing.instant, arena.rules.rewind.on_break, &arena.rules.rig,
+                        arena.world, arena.mask, firing.slot, &firing.origin, &way, weapon.arc_rad,
+                        weapon.range_m, most, &arena.scratch, arena.contact)
         else:
             met = hitscan(&arena.history, &firing.instant, arena.rules.rewind.on_break, &arena.rules.rig,
                           arena.world, arena.mask, firing.slot, &firing.origin, &way, weapon.range_m, most,
                           &arena.scratch, arena.contact, &stopped)
         for i in range(met):
-            any_hit |= _meet(arena, firing, &arena.contact[i], kept_share(weapon.penetration_q16, i), critical, verdict)
+            any_hit |= _meet(arena, firing, &arena.contact[i], kept_share(weapon.penetration_q16, i),
+                             critical, verdict)
         if pellet == 0:
             end = _end_of(arena, firing, &way, met, most)
             shown.x = firing.origin.x + way.x * end
@@ -231,14 +236,15 @@ cdef void _strike(arena_t *arena, firing_t *firing, verdict_t *verdict) noexcept
 cdef void _throw(arena_t *arena, firing_t *firing) noexcept nogil:
     cdef uint32_t pellet
     cdef vec3 way
-    for pellet in range(firing.weapon.pellets if firing.weapon.pellets else 1):
+    for pellet in range(_pellets(firing.weapon)):
         way = _pellet_way(arena, firing, pellet)
-        launch(arena, firing.slot, firing.weapon_index, firing.sequence, pellet, &firing.origin, &way, firing.now_us)
+        launch(arena, firing.slot, firing.weapon_index, firing.sequence, pellet, &firing.origin, &way,
+               firing.now_us)
     event_shot(arena, firing.slot, firing.weapon_index, &firing.origin, &firing.origin, False)
 
 
-cdef void judge_shot(arena_t *arena, const command_t *command, int64_t claimed_us, bint trusted, int64_t now_us,
-                     verdict_t *verdict) noexcept nogil:
+cdef void judge_shot(arena_t *arena, const command_t *command, int64_t claimed_us, bint trusted,
+                     int64_t now_us, verdict_t *verdict) noexcept nogil:
     cdef seat_t *seat = &arena.seat[command.slot]
     cdef firing_t firing
     arena.counters.shots += 1
@@ -259,7 +265,7 @@ cdef void judge_shot(arena_t *arena, const command_t *command, int64_t claimed_u
         return
     verdict.outcome = OUTCOME_ACCEPTED
     seat.protected_us = 0       # who shoots gives up the protection of the spawn
-    firing.dealt_q16 = effects_q16(&seat.loadout, EFFECT_DAMAGE_DEALT, now_us) if seat.loadout.effects else 65536
+    firing.dealt_q16 = effects_q16(&seat.loadout, EFFECT_DAMAGE_DEALT, now_us)
     if firing.weapon.kind == WEAPON_PROJECTILE:
         _throw(arena, &firing)
     else:

@@ -24,7 +24,8 @@ cdef enum:
     KEPT_BYTES = 4096           # ... as long as their bytes fit; over it: the oldest go
     COMMAND_BYTES = 512         # a longer command (unknown fields) is refused unread
     VERDICT_BYTES = 1024        # no encoded verdict is longer
-    RECORD_BYTES = 3072         # no command's journal record is longer
+    RECORD_BYTES = 3072         # no command's journal record is longer ...
+    INPUT_BYTES = 192           # ... and no other record
     CHECKPOINT_TICKS = 64       # state hash in the journal
     ALBUM_TICKS = 64            # snapshots that can be a baseline
     STEP_TIMES = 256            # ticks whose send time is known, for round trips

@@ -149,4 +149,4 @@ cdef void step(arena_t *arena, int64_t now_us) noexcept nogil:
     fly(arena, at_us)
     _limits(arena, at_us)
     show(arena)
-    record_tick(arena, state_digest(arena) if arena.tick % CHECKPOINT_TICKS == 0 else 0)
+    record_tick(arena, state_digest(arena) if arena.journalling and arena.tick % CHECKPOINT_TICKS == 0 else 0)

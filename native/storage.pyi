@@ -1,0 +1,1 @@
+"""The memory of an arena in native code; no Python door."""

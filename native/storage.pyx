@@ -1,0 +1,108 @@
+"""Everything an arena will need is taken here, sized by its seats and by what one frame may hold. Pages
+that are never written (the answer to 1,024 commands of 16 hits each, say) cost no memory.
+
+The journal alone may grow later, between calls: see `journal_reserve`.
+"""
+
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from native.history cimport history_close, history_open
+from native.snapshot cimport album_close, album_open
+from native.state cimport (
+    ALBUM_TICKS, KEPT_BYTES, KEPT_VERDICTS, MAX_MISSILES, RECORD_BYTES, VERDICT_BYTES, arena_t, entry_t,
+    kept_t, seat_t, spawn_t,
+)
+from native.wire cimport writer_t
+
+cdef enum:
+    HEAD_BYTES = 1024           # of an answer, besides verdicts
+    ENTITY_BYTES = 128          # no entity or projectile of a snapshot is longer
+    EVENT_BYTES = 512           # of the event buffer, for each seat ...
+    EVENT_BYTES_LEAST = 32768   # ... and for all
+    ROSTER_FACTOR = 4           # people who may ever sit, for each seat; more are refused
+
+
+cdef int _open_writer(writer_t *writer, uint64_t size) except -1:
+    writer.start = <uint8_t *>malloc(size)
+    if writer.start == NULL:
+        raise MemoryError
+    writer.at = writer.start
+    writer.end = writer.start + size
+    writer.full = 0
+    return 0
+
+
+cdef int _place_spawns(arena_t *arena, list spawns) except -1:
+    cdef uint32_t i = 0
+    arena.spawns = len(spawns)
+    arena.spawn = <spawn_t *>calloc(arena.spawns, sizeof(spawn_t))
+    if arena.spawn == NULL:
+        raise MemoryError
+    for x, y, z, yaw, team in spawns:
+        arena.spawn[i].position.x = x
+        arena.spawn[i].position.y = y
+        arena.spawn[i].position.z = z
+        arena.spawn[i].yaw = yaw
+        arena.spawn[i].team = team
+        i += 1
+    return 0
+
+
+cdef int arena_open(arena_t *arena, list spawns) except -1:
+    cdef uint64_t slots = arena.slots
+    cdef uint64_t answer = arena.max_commands * <uint64_t>VERDICT_BYTES
+    cdef uint64_t shown = (slots + MAX_MISSILES) * ENTITY_BYTES
+    history_open(&arena.history, arena.rules.history_ticks, arena.slots, arena.tick_rate)
+    album_open(&arena.album, ALBUM_TICKS, arena.slots)
+    _place_spawns(arena, spawns)
+    arena.max_entries = arena.slots * ROSTER_FACTOR
+    arena.seat = <seat_t *>calloc(slots, sizeof(seat_t))
+    arena.entry = <entry_t *>calloc(arena.max_entries, sizeof(entry_t))
+    arena.kept = <kept_t *>calloc(slots * KEPT_VERDICTS, sizeof(kept_t))
+    arena.kept_bytes = <uint8_t *>malloc(slots * KEPT_BYTES)
+    # As wide as a row of the history, which hit registration reads in blocks.
+    arena.mask = <uint8_t *>calloc(arena.history.slots, 1)
+    arena.scratch.distance = <float *>calloc(arena.history.slots, sizeof(float))
+    arena.scratch.candidate = <uint32_t *>calloc(arena.history.slots, sizeof(uint32_t))
+    if (arena.seat == NULL or arena.entry == NULL or arena.kept == NULL or arena.kept_bytes == NULL
+            or arena.mask == NULL or arena.scratch.distance == NULL or arena.scratch.candidate == NULL):
+        raise MemoryError
+    _open_writer(&arena.out, HEAD_BYTES + max(answer, shown))
+    _open_writer(&arena.events, EVENT_BYTES_LEAST + slots * EVENT_BYTES)
+    _open_writer(&arena.journal, 4 * RECORD_BYTES)
+    return 0
+
+
+cdef void arena_close(arena_t *arena) noexcept:
+    history_close(&arena.history)
+    album_close(&arena.album)
+    free(arena.spawn)
+    free(arena.seat)
+    free(arena.entry)
+    free(arena.kept)
+    free(arena.kept_bytes)
+    free(arena.mask)
+    free(arena.scratch.distance)
+    free(arena.scratch.candidate)
+    free(arena.out.start)
+    free(arena.events.start)
+    free(arena.journal.start)
+
+
+cdef int journal_reserve(arena_t *arena, uint64_t size) except -1:
+    """Grows when the caller has not taken the journal for long, or frames become larger. One that takes
+    it regularly soon sees no more growth."""
+    cdef writer_t *journal = &arena.journal
+    cdef uint64_t used = journal.at - journal.start
+    cdef uint64_t room
+    cdef uint8_t *start
+    if not arena.journalling or <uint64_t>(journal.end - journal.at) >= size:
+        return 0
+    room = max(2 * <uint64_t>(journal.end - journal.start), used + size)
+    start = <uint8_t *>realloc(journal.start, room)
+    if start == NULL:
+        raise MemoryError
+    journal.start = start
+    journal.at = start + used
+    journal.end = start + room
+    return 0
