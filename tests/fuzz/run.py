@@ -12,9 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from native import probe
-from native.reference.snapshot import Entity, Missile
-from native.reference.wire import Hit, Verdict
-from tests.fuzz import frames
+from tests.fuzz import answers, frames
 from tests.fuzz.oracle import check, is_refused, outcome
 
 COMPARE_EVERY = 20
@@ -73,45 +71,14 @@ def agrees(data: bytes, seed: int, at: int) -> bool:
 
 
 def write(rng: random.Random) -> None:
-    """Verdicts and a snapshot into a buffer of any size."""
+    """A verdict and a snapshot into a buffer of any size."""
     writer = probe.Writer(rng.choice((0, rng.randrange(64), rng.randrange(2048))))
-    hits = tuple(
-        Hit(
-            slot=rng.getrandbits(32), region=rng.randrange(6), distance_m=rng.uniform(-1, 1e7), dealt_milli=-1
-        )
-        for _ in range(rng.randrange(17))
-    )
-    pose = tuple(rng.uniform(-1e3, 1e3) for _ in range(6)) if rng.random() < 0.5 else None
-    verdict = Verdict(
-        slot=rng.getrandbits(32),
-        sequence=rng.getrandbits(32),
-        outcome=1,
-        reason=82,
-        repeated=True,
-        journal_sequence=rng.getrandbits(64),
-        rewind_us=rng.getrandbits(40),
-        clamp=6,
-        hits=hits,
-        correction=pose,  # type: ignore[arg-type]  # six floats
-        ammo=rng.getrandbits(32),
-    )
-    writer.verdict(5, verdict)
-    slots = rng.randint(1, 40)
-    album = probe.Album(3, slots)
-    for tick in range(1, 5):
-        row = {slot: entity(rng) for slot in range(slots) if rng.random() < 0.7}
+    writer.verdict(5, answers.verdict(rng))
+    slots = rng.randint(1, 12)
+    album = probe.Album(rng.randint(1, 4), slots)
+    for tick, row in enumerate(answers.match(rng, slots), 1):
         album.put(tick, row)
-    missiles = [Missile(i, rng.randrange(50), 1, coordinate(rng), 0, 0) for i in range(rng.randrange(5))]
-    album.write(writer, 6, rng.randint(-1, slots), rng.randrange(7), rng.randrange(2**33), missiles)
-
-
-def entity(rng: random.Random) -> Entity:
-    x, y, z = (coordinate(rng) for _ in range(3))
-    return Entity(x, y, z, yaw=rng.getrandbits(32), flags=rng.getrandbits(32), team=rng.randrange(3))
-
-
-def coordinate(rng: random.Random) -> int:
-    return rng.choice((-(2**31), 2**31 - 1, rng.randint(-(10**5), 10**5)))
+    album.write(writer, 6, *answers.view(rng, slots))
 
 
 def progress(at: int, count: int, seconds: float) -> None:

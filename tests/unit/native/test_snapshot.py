@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import pytest
 from arenamesh.combat.v1 import play_pb2, snapshot_pb2
@@ -13,71 +14,10 @@ from native import probe
 from native.reference import snapshot as twin
 from native.reference import wire
 from native.reference.snapshot import Entity, Missile, Row, State
+from tests.fuzz import answers
 
 SLOTS = 6
-UINT8 = st.integers(0, 255)
-UINT32 = st.integers(0, 2**32 - 1)
-INT32 = st.integers(-(2**31), 2**31 - 1)
-# Mostly close together, so that distances fall on both sides of the interest and on its edge.
-PLACE = st.integers(-4, 4).map(lambda n: n * 1000) | INT32
-INTEREST = st.integers(0, 8).map(lambda n: n * 1000) | st.integers(-(2**63), 2**63 - 1)
-ENTITY = st.builds(
-    Entity,
-    x_mm=PLACE,
-    y_mm=PLACE,
-    z_mm=PLACE,
-    yaw=UINT32,
-    pitch=INT32,
-    mode=UINT8,
-    flags=UINT32,
-    health_milli=UINT32,
-    armour_milli=st.integers(0, 2),
-    shield_milli=UINT32,
-    team=st.integers(0, 2),
-    weapon=UINT8,
-    kills=st.integers(0, 3),
-    deaths=UINT32,
-)
-FIRST = st.dictionaries(st.integers(0, SLOTS - 1), ENTITY, max_size=SLOTS)
-MISSILE = st.builds(
-    Missile,
-    id=UINT32,
-    owner=st.integers(0, SLOTS) | UINT32,
-    weapon=UINT32,
-    x_mm=PLACE,
-    y_mm=PLACE,
-    z_mm=PLACE,
-)
-MISSILES = st.lists(MISSILE, max_size=4)
-VIEWER = st.integers(-1, SLOTS)
-# How a snapshot is asked for: viewer, baseline, interest_mm, missiles.
-View = tuple[int, int, int, list[Missile]]
-VIEW = st.tuples(VIEWER, st.integers(0, 7), INTEREST, MISSILES)
-
-
-@st.composite
-def following(draw: st.DrawFn, row: Row) -> Row:
-    """A next row: some seats as they are, some changed in a few fields, some gone, some new."""
-    after: Row = {}
-    for slot in range(SLOTS):
-        fate = draw(st.integers(0, 9))
-        if fate == 0:
-            continue
-        if fate == 1:
-            after[slot] = draw(ENTITY)
-        elif slot in row:
-            fresh = draw(ENTITY) if fate <= 5 else row[slot]
-            names = draw(st.sets(st.sampled_from(Entity._fields), max_size=4))
-            after[slot] = row[slot]._replace(**{name: getattr(fresh, name) for name in names})
-    return after
-
-
-@st.composite
-def matches(draw: st.DrawFn) -> list[Row]:
-    rows = [draw(FIRST)]
-    for _ in range(draw(st.integers(0, 4))):
-        rows.append(draw(following(rows[-1])))
-    return rows
+RNG = st.integers(0, 2**64 - 1).map(random.Random)
 
 
 def both(rows: list[Row], ticks: int, first: int = 1) -> tuple[probe.Album, twin.Album]:
@@ -96,9 +36,10 @@ def write(
     return play_pb2.PlayResponse.FromString(writer.value()).snapshot
 
 
-@given(matches(), st.integers(1, 5), VIEW)
-def test_equals_the_twin(rows: list[Row], ticks: int, view: View) -> None:
-    native, plain = both(rows, ticks)
+@given(RNG)
+def test_equals_the_twin(rng: random.Random) -> None:
+    native, plain = both(answers.match(rng, SLOTS), ticks=rng.randint(1, 5))
+    view = answers.view(rng, SLOTS)
     writer = probe.Writer(4096)
     assert native.write(writer, 6, *view)
     assert writer.value() == wire.sized_field(6, plain.write(*view))
@@ -106,15 +47,14 @@ def test_equals_the_twin(rows: list[Row], ticks: int, view: View) -> None:
     assert response.SerializeToString() == writer.value()
 
 
-@given(matches(), VIEW, MISSILES)
-def test_a_difference_applied_to_its_baseline_is_the_full_snapshot(
-    rows: list[Row], view: View, old_missiles: list[Missile]
-) -> None:
-    viewer, baseline, interest_mm, missiles = view
-    baseline = min(max(baseline, 1), len(rows))
+@given(RNG)
+def test_a_difference_applied_to_its_baseline_is_the_full_snapshot(rng: random.Random) -> None:
+    rows = answers.match(rng, SLOTS)
+    viewer, _, interest_mm, missiles = answers.view(rng, SLOTS)
+    baseline = rng.randint(1, len(rows))
     before, _ = both(rows[:baseline], 8)
     album, _ = both(rows, 8)
-    held = twin.apply_snapshot(None, write(before, viewer, 0, interest_mm, old_missiles))
+    held = twin.apply_snapshot(None, write(before, viewer, 0, interest_mm, answers.missiles(rng, SLOTS)))
     difference = write(album, viewer, baseline, interest_mm, missiles)
     assert difference.baseline_tick == baseline
     full = twin.apply_snapshot(None, write(album, viewer, 0, interest_mm, missiles))
@@ -126,9 +66,10 @@ def test_a_difference_applied_to_its_baseline_is_the_full_snapshot(
     )
 
 
-@given(matches(), VIEW, st.integers(0, 400))
-def test_what_does_not_fit_is_taken_back(rows: list[Row], view: View, size: int) -> None:
-    native, plain = both(rows, 8)
+@given(RNG, st.integers(0, 400))
+def test_what_does_not_fit_is_taken_back(rng: random.Random, size: int) -> None:
+    native, plain = both(answers.match(rng, SLOTS), 8)
+    view = answers.view(rng, SLOTS)
     writer = probe.Writer(size)
     writer.varint(2, 1)
     head = writer.value()

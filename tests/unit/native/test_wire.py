@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 from native import probe
 from native.reference import wire
 from native.reference.wire import Hit, Verdict, WireError
-from tests.fuzz import frames
+from tests.fuzz import answers, frames
 from tests.fuzz.oracle import check, outcome
 
-UINT32 = st.integers(0, 2**32 - 1)
-UINT64 = st.integers(0, 2**64 - 1)
-FLOAT = st.floats(width=32)
+RNG = st.integers(0, 2**64 - 1).map(random.Random)
 
 
 def command(**fields: object) -> bytes:
@@ -34,7 +32,7 @@ def reason(data: bytes) -> int:
 # ---- reading ------------------------------------------------------------------------------------------
 
 
-@given(st.builds(random.Random, st.integers(0, 2**64)))
+@given(RNG)
 def test_reads_as_protobuf_does(rng: random.Random) -> None:
     check(frames.draw(rng))
 
@@ -44,57 +42,9 @@ def test_random_bytes(data: bytes) -> None:
     check(data)
 
 
-@given(
-    st.builds(
-        play_pb2.PlayRequest,
-        frame=UINT64,
-        view_tick=UINT32,
-        view_fraction=UINT32,
-        acked_snapshot=UINT32,
-        ping_us=UINT64,
-        hello=st.none() | st.builds(play_pb2.Hello, session_id=st.text(max_size=8), resume_sequence=UINT64),
-        commands=st.lists(
-            st.builds(
-                play_pb2.Command,
-                slot=UINT32,
-                sequence=UINT32,
-                view_tick=UINT32,
-                view_fraction=UINT32,
-                shot=st.none() | st.builds(play_pb2.Shot, weapon=UINT32, origin_x=FLOAT, direction_z=FLOAT),
-            )
-            | st.builds(
-                play_pb2.Command,
-                sequence=UINT32,
-                move=st.builds(
-                    play_pb2.Move,
-                    x=FLOAT,
-                    yaw=FLOAT,
-                    pitch=FLOAT,
-                    mode=st.integers(-(2**31), 2**31 - 1),
-                    client_time_us=UINT64,
-                ),
-            )
-            | st.builds(
-                play_pb2.Command,
-                action=st.builds(play_pb2.Action, action=UINT32, target=UINT32, y=FLOAT),
-                sequence=UINT32,
-            )
-            | st.builds(
-                play_pb2.Command,
-                damage=st.builds(
-                    play_pb2.Damage,
-                    target=UINT32,
-                    amount_milli=UINT32,
-                    source=st.integers(0, 5),
-                    bypass=st.booleans(),
-                ),
-                sequence=UINT32,
-            ),
-            max_size=6,
-        ),
-    )
-)
-def test_reads_what_protobuf_wrote(request: play_pb2.PlayRequest) -> None:
+@given(RNG)
+def test_reads_what_protobuf_wrote(rng: random.Random) -> None:
+    request = frames.valid(rng)
     data = request.SerializeToString()
     check(data)
     frame = probe.decode(data)
@@ -272,41 +222,10 @@ def test_many_frames_in_blocks_of_exactly_their_size() -> None:
 
 # ---- writing ------------------------------------------------------------------------------------------
 
-MILLI = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 2**32)
-REASON = st.sampled_from(sorted(verdict_pb2.Reason.values()))
-HIT = st.builds(
-    Hit,
-    slot=UINT32,
-    region=st.integers(0, 5),
-    distance_m=st.floats() | st.floats(0, 5000),
-    dealt_milli=MILLI,
-    armour_milli=MILLI,
-    shield_milli=MILLI,
-    overkill_milli=MILLI,
-    health_milli=MILLI,
-    critical=st.booleans(),
-    lethal=st.booleans(),
-    healed_milli=MILLI,
-    reason=REASON,
-)
-VERDICT = st.builds(
-    Verdict,
-    slot=UINT32,
-    sequence=UINT32,
-    outcome=st.integers(0, 3),
-    reason=REASON,
-    repeated=st.booleans(),
-    journal_sequence=UINT64,
-    rewind_us=MILLI,
-    clamp=st.integers(0, 6),
-    hits=st.lists(HIT, max_size=16).map(tuple),
-    correction=st.none() | st.tuples(FLOAT, FLOAT, FLOAT, FLOAT, FLOAT, FLOAT),
-    ammo=UINT32,
-)
 
-
-@given(VERDICT)
-def test_verdicts(verdict: Verdict) -> None:
+@given(RNG)
+def test_verdicts(rng: random.Random) -> None:
+    verdict = answers.verdict(rng)
     writer = probe.Writer(4096)
     assert writer.verdict(5, verdict)
     data = writer.value()
@@ -319,11 +238,12 @@ def test_verdicts(verdict: Verdict) -> None:
     assert [hit.dealt_milli for hit in parsed.hits] == [wire.clip(hit.dealt_milli) for hit in verdict.hits]
 
 
-@given(st.lists(VERDICT, min_size=1, max_size=4), st.integers(0, 600))
-def test_a_full_buffer_keeps_whole_verdicts(verdicts: list[Verdict], size: int) -> None:
+@given(RNG, st.integers(0, 600))
+def test_a_full_buffer_keeps_whole_verdicts(rng: random.Random, size: int) -> None:
     writer = probe.Writer(size)
     expected = b""
-    for verdict in verdicts:
+    for _ in range(4):
+        verdict = answers.verdict(rng)
         field = wire.sized_field(5, wire.encode_verdict(verdict))
         fits = not writer.full and len(expected) + len(field) <= size
         assert writer.verdict(5, verdict) == fits
@@ -357,15 +277,12 @@ def test_millimetres(metres: float, expected: int) -> None:
     assert wire.millimetres(metres) == expected
 
 
-@given(
-    st.lists(st.floats(allow_nan=False), max_size=40),
-    st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40),
-    st.lists(UINT32, max_size=40),
-    UINT64,
-)
-def test_packed_fields_and_nested_messages(
-    ray: list[float], target_mm: list[int], draws: list[int], number: int
-) -> None:
+@given(RNG)
+def test_packed_fields_and_nested_messages(rng: random.Random) -> None:
+    number = rng.getrandbits(rng.randint(1, 64))
+    ray = [rng.uniform(-1e3, 1e3) for _ in range(rng.randrange(40))]
+    target_mm = [rng.randint(-(2**63), 2**63 - 1) >> rng.randrange(64) for _ in range(rng.randrange(40))]
+    draws = [rng.getrandbits(32) for _ in range(rng.randrange(40))]
     expected = journal_pb2.CommandRecord(
         acked_snapshot=number & 0xFFFF_FFFF,
         evidence=journal_pb2.Evidence(claimed_view_us=number, target_mm=target_mm, ray=ray, draws=draws),
