@@ -36,7 +36,7 @@ def configure(level: str, *, service: str, worker: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        [redact, structlog.dev.ConsoleRenderer()]
+        [redact, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if readable
         else [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer()]
     )

@@ -97,10 +97,14 @@ class Server:
         await self._health.set(self.service.full_name, health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving", port=self.port, admin_port=self.admin_port)
 
+    def drain(self) -> None:
+        """From now on the process is not ready."""
+        self._admin.drain()
+
     async def stop(self) -> None:
         """Says NOT_SERVING, drains, waits for open calls up to `drain_s`, then ends them."""
         _log.info("draining", seconds=self.settings.drain_s)
-        self._admin.drain()
+        self.drain()
         await self._health.enter_graceful_shutdown()
         stopping = asyncio.create_task(self._grpc.stop(self.settings.drain_s))
         try:

@@ -78,8 +78,9 @@ class Sessions:
             await self._database.transaction(
                 lambda connection: self._store.abort_orphans(connection, self._owner, clock.now())
             )
-        except DomainError:
-            _log.warning("sessions stay open in the database until the next start")
+        except Exception:
+            # Whatever it is, it must not keep the process from stopping.
+            _log.exception("sessions stay open in the database until the next start")
         for task in self._tasks:
             task.cancel()
 

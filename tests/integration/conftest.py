@@ -1,10 +1,12 @@
 """One PostgreSQL and one Redis a run; a fresh migrated database and a worker a test."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
+import structlog
 
 from services.chassis import migrate
 from services.combat.store import SCHEMA, migrations
@@ -14,6 +16,20 @@ from tests.support.postgres import Postgres
 from tests.support.worker import Worker, worker
 
 TEMPLATE = "template_combat"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_logs() -> None:
+    """Warnings and worse, as plain lines that pytest shows with a failure."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -12,22 +12,12 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from tests.support import tokens
 from tests.support.waiting import eventually
-from tests.support.worker import Worker, details, info, reason, settings, worker
+from tests.support.worker import Worker, details, info, reason, refused, settings, worker
 
 WAITING = session_pb2.SESSION_STATUS_WAITING
 ACTIVE = session_pb2.SESSION_STATUS_ACTIVE
 ENDED = session_pb2.SESSION_STATUS_ENDED
 ABORTED = session_pb2.SESSION_STATUS_ABORTED
-
-
-async def refused(call: Awaitable[Any], code: grpc.StatusCode) -> str:
-    """The reason of a call that must fail with `code`."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    assert caught.value.code() is code, caught.value
-    assert len(details(caught.value)) >= 1
-    assert info(caught.value).domain == "combat.arenamesh"
-    return reason(caught.value)
 
 
 def update(session_id: str, *paths: str, **fields: Any) -> service_pb2.UpdateSessionRequest:

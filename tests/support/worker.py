@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import grpc
+import pytest
 from arenamesh.combat.v1 import play_pb2, service_pb2, service_pb2_grpc, session_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
@@ -117,6 +118,16 @@ class Stream:
                 found.append(await self.next())
         except EOFError:
             return found
+
+
+async def refused(call: Awaitable[Any], code: grpc.StatusCode) -> str:
+    """The reason of a call that must fail with `code`."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    assert caught.value.code() is code, caught.value
+    assert len(details(caught.value)) >= 1
+    assert info(caught.value).domain == "combat.arenamesh"
+    return reason(caught.value)
 
 
 def reason(error: grpc.aio.AioRpcError) -> str:
