@@ -33,7 +33,7 @@ Swimming is a speed only: maps have no water yet, so it is no way out of gravity
 from libc.math cimport fabs, sqrt
 from libc.string cimport memset
 from native.types cimport (
-    MODE_AIR, MODE_COUNT, MODE_CROUCH, MODE_DASH, MODE_NONE, MODE_SPRINT, MODE_WALK, OUTCOME_ACCEPTED, OUTCOME_CORRECTED,
+    MAX_STANCES, MODE_AIR, MODE_COUNT, MODE_CROUCH, MODE_DASH, MODE_NONE, MODE_SPRINT, MODE_WALK, OUTCOME_ACCEPTED, OUTCOME_CORRECTED,
     OUTCOME_REJECTED, REASON_BLOCKED, REASON_CLOCK_AHEAD, REASON_MODE_NOT_GRANTED, REASON_NONE, REASON_OUT_OF_BOUNDS,
     REASON_OUT_OF_RANGE, REASON_TELEPORT, REASON_TOO_FAST, REASON_TOO_HIGH, STANCE_AIR, STANCE_CROUCH, STANCE_STAND,
 )
@@ -71,6 +71,7 @@ cdef struct step_t:
     uint8_t timed               # by the client's clock
     uint8_t stance
     int support                 # after the move
+    double surface              # height of what supports
 
 
 cdef inline double seconds(int64_t us) noexcept nogil:
@@ -216,15 +217,17 @@ cdef uint32_t judge_acceleration(const move_rules_t *rules, const mover_t *mover
 
 cdef uint32_t judge_height(const move_rules_t *rules, const mover_t *mover, const move_t *move,
                            step_t *step) noexcept nogil:
-    """Rule 8. On the ground a move rises by a step (when it ends on ground) or by the start of a jump: at
+    """Rule 8. On the ground a move rises by a step (when it ends on ground no higher than that) or by the start of a jump: at
     most the take-off speed sqrt(2 g h) for its time, at most h. In the air it stays under an arc: the
     greatest vertical speed there can be, which gravity lowers with time; and the jump's total stays h. What
     the arc is above the feet is kept within the tolerance, so that many small moves win no more than one
     large. Nothing falls faster than `fall_mps`. A dash holds its height, and so may who lands or slides on
     a slope too steep to stand on."""
     cdef double slack = rules.tolerance_m
-    cdef double step_up = rules.step_m if step.support == SUPPORT_GROUND else 0.0
+    cdef double step_up = 0.0
     cdef double drop = greater(rules.fall_mps * step.fall_s, rules.step_m)
+    if step.support == SUPPORT_GROUND and step.surface - mover.position.z <= rules.step_m + slack:
+        step_up = rules.step_m
     step.lift_m = 0.0
     if step.z < -drop - slack:
         return REASON_TOO_FAST
@@ -279,31 +282,41 @@ cdef inline void hull(const move_rules_t *rules, uint8_t stance, const vec3 *fee
     centre.z = feet.z + rules.step_m + half.z
 
 
-cdef int support_of(const move_rules_t *rules, const world_t *world, const vec3 *half,
-                    const vec3 *centre) noexcept nogil:
+cdef void look_under(const move_rules_t *rules, const world_t *world, const vec3 *half, const vec3 *centre,
+                     step_t *step) noexcept nogil:
+    """Looks from step height to the tolerance below the feet, and keeps what supports better."""
     cdef vec3 delta, normal
+    cdef double reach = rules.step_m + rules.tolerance_m, share
+    cdef int support
     delta.x = delta.y = 0.0
-    delta.z = -(rules.step_m + rules.tolerance_m)
-    if world_sweep(world, half, centre, &delta, &normal) >= 1.0 or normal.z < HOLD_SLOPE:
-        return SUPPORT_NONE
-    return SUPPORT_GROUND if normal.z >= GROUND_SLOPE else SUPPORT_STEEP
+    delta.z = -reach
+    share = world_sweep(world, half, centre, &delta, &normal)
+    if share >= 1.0 or normal.z < HOLD_SLOPE:
+        return
+    support = SUPPORT_GROUND if normal.z >= GROUND_SLOPE else SUPPORT_STEEP
+    if support > step.support:
+        step.support = support
+        step.surface = centre.z - half.z - share * reach
 
 
-cdef int stand(const move_rules_t *rules, const world_t *world, uint8_t stance, const move_t *move) noexcept nogil:
-    """What is under any part of the hull. At a step's or a ramp's edge only the full width reaches it;
-    between walls only the narrow one fits."""
+cdef void find_support(const move_rules_t *rules, const world_t *world, const move_t *move,
+                       step_t *step) noexcept nogil:
+    """What is under the body, the best of three: under the hull; under its full width, which alone reaches
+    the edge of a step or ramp; under the middle, which alone comes down between two slopes."""
     cdef vec3 half, centre, feet
-    cdef int narrow, wide
     feet.x = move.x
     feet.y = move.y
     feet.z = move.z
-    hull(rules, stance, &feet, &half, &centre)
-    narrow = support_of(rules, world, &half, &centre)
-    if narrow == SUPPORT_GROUND:
-        return narrow
-    half.x = half.y = rules.half_width_m
-    wide = support_of(rules, world, &half, &centre)
-    return wide if wide > narrow else narrow
+    step.support = SUPPORT_NONE
+    step.surface = 0.0
+    hull(rules, step.stance, &feet, &half, &centre)
+    look_under(rules, world, &half, &centre, step)
+    if step.support != SUPPORT_GROUND:
+        half.x = half.y = rules.half_width_m
+        look_under(rules, world, &half, &centre, step)
+    if step.support != SUPPORT_GROUND:
+        half.x = half.y = 0.0
+        look_under(rules, world, &half, &centre, step)
 
 
 # ---- applying ---------------------------------------------------------------------------------
@@ -380,7 +393,7 @@ cdef uint32_t move_judge(const move_rules_t *rules, const world_t *world, mover_
     credit_us = run_clocks(rules, mover, move, now_us, &step)
     reason[0] = judge_pace(rules, mover, move, credit_us, &step)
     if reason[0] == REASON_NONE:        # only now is the map asked
-        step.support = stand(rules, world, step.stance, move)
+        find_support(rules, world, move, &step)
         reason[0] = judge_acceleration(rules, mover, move, &step)
     if reason[0] == REASON_NONE:
         reason[0] = judge_height(rules, mover, move, &step)
@@ -436,6 +449,11 @@ cdef int move_rules_from(dict document, move_rules_t *out) except -1:
     out.clock_behind_us = micros(document, "clock_behind_us")
     out.clock_drift_q16 = <int>number(document, "clock_drift_q16", 0.0, 65536.0)
     out.violation_decay_us = micros(document, "violation_decay_us")
+    if out.tolerance_m >= out.half_width_m:
+        raise ValueError(f"tolerance_m: must be below half_width_m, {out.half_width_m:g}")
+    for stance in range(MAX_STANCES):
+        if out.step_m + out.tolerance_m >= out.height_m[<int>stance]:
+            raise ValueError(f"step_m: must be below every height_m, less the tolerance; {out.height_m[<int>stance]:g}")
     return 0
 
 

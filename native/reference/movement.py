@@ -84,6 +84,7 @@ class Step:
     fall_s: float = 0.0
     lift_m: float = 0.0
     support: int = AIRY
+    surface: float = 0.0
 
 
 class Mover:
@@ -116,7 +117,7 @@ class Mover:
         credit_us = self.run_clocks(move, now_us, step)
         reason = self.judge_pace(move, credit_us, step)
         if not reason:
-            step.support = self.stand(move, step.stance)
+            step.support, step.surface = self.find_support(move, step.stance)
             reason = (
                 self.judge_acceleration(move, step)
                 or self.judge_height(move, step)
@@ -223,7 +224,8 @@ class Mover:
 
     def judge_height(self, move: Move, step: Step) -> int:
         rules, slack = self.rules, self.rules.tolerance_m
-        step_up = rules.step_m if step.support == GROUND else 0.0
+        within = step.surface - self.position[2] <= rules.step_m + slack
+        step_up = rules.step_m if step.support == GROUND and within else 0.0
         if step.z < -max(rules.fall_mps * step.fall_s, rules.step_m) - slack:
             return TOO_FAST
         if self.on_ground:
@@ -254,17 +256,19 @@ class Mover:
         depth = self.world.ray((move.x, move.y, move.z + reach), (0.0, 0.0, -1.0), reach)
         return BLOCKED if depth < reach - self.rules.tolerance_m else NONE
 
-    def stand(self, move: Move, stance: int) -> int:
+    def find_support(self, move: Move, stance: int) -> tuple[int, float]:
+        """The best of three widths, the first of equals, and the height of its surface."""
         half, centre = self.hull(stance, (move.x, move.y, move.z))
-        wide = self.rules.half_width_m
-        return max(self.support(half, centre), self.support((wide, wide, half[2]), centre))
+        widths = (half[0], self.rules.half_width_m, 0.0)
+        found = [self.support((wide, wide, half[2]), centre) for wide in widths]
+        return max(found, key=lambda support: support[0])
 
-    def support(self, half: Vector, centre: Vector) -> int:
-        down = -(self.rules.step_m + self.rules.tolerance_m)
-        share, normal = self.world.sweep(half, centre, (0.0, 0.0, down))
+    def support(self, half: Vector, centre: Vector) -> tuple[int, float]:
+        reach = self.rules.step_m + self.rules.tolerance_m
+        share, normal = self.world.sweep(half, centre, (0.0, 0.0, -reach))
         if share >= 1.0 or normal[2] < HOLD_SLOPE:
-            return AIRY
-        return GROUND if normal[2] >= GROUND_SLOPE else STEEP
+            return AIRY, 0.0
+        return GROUND if normal[2] >= GROUND_SLOPE else STEEP, centre[2] - half[2] - share * reach
 
     # ---- applying ---------------------------------------------------------------------------
 

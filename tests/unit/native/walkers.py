@@ -5,9 +5,13 @@ from __future__ import annotations
 import ctypes
 import math
 import random
+from typing import TYPE_CHECKING
 
 from native.reference.movement import AIR, CROUCH, SPRINT, WALK, Move, Rules
 from native.world import World
+
+if TYPE_CHECKING:
+    from native.movement import State
 
 Point = tuple[float, float, float]
 
@@ -50,6 +54,13 @@ class Walker:
         x, y, z = self.at
         return Move(f32(x), f32(y), f32(z), f32(self.heading), 0.0, mode, client_us)
 
+    def correct(self, state: State) -> None:
+        """Takes the authoritative pose and velocity."""
+        self.at = state["position"]
+        self.velocity = (state["velocity"][0], state["velocity"][1])
+        self.climb = state["velocity"][2]
+        self.grounded = bool(state["on_ground"])
+
     def _steer(self, dt: float) -> None:
         rules = self.rules
         gain = (rules.acceleration_mps2 if self.grounded else rules.air_acceleration_mps2) * dt * 0.95
@@ -83,9 +94,14 @@ class Walker:
             if normal == (0.0, 0.0, 0.0):
                 return landed
             landed = landed or normal[2] >= 0.7
+            if 0.0 < normal[2] < 0.7:  # too steep to be pushed up by: a wall
+                flat = math.hypot(normal[0], normal[1])
+                normal = (normal[0] / flat, normal[1] / flat, 0.0) if delta[2] >= 0.0 else normal
             rest = [part * (1.0 - share) for part in delta]
             into = sum(part * n for part, n in zip(rest, normal, strict=True))
             delta = (rest[0] - into * normal[0], rest[1] - into * normal[1], rest[2] - into * normal[2])
+            if normal[2] > 0.0 and delta[2] > 0.0:  # nor is a fall turned into a rise
+                delta = (delta[0], delta[1], 0.0)
         return landed
 
     def _ground(self, at: Point, down: float) -> float | None:
@@ -99,7 +115,11 @@ class Walker:
         """Keeps to the ground; does not go where it rises or falls by more than a step."""
         before = self.at
         self._slide((self.velocity[0] * dt, self.velocity[1] * dt, 0.0))
-        ground = self._ground(self.at, self.rules.step_m)
+        ground, step = self._ground(self.at, self.rules.step_m), self.rules.step_m
+        x, y, z = self.at
+        if self.world.ray((x, y, z + step), (0.0, 0.0, -1.0), step) < step and ground is None:
+            self.at = before  # into a slope too steep to walk
+            return
         if ground is None:
             self.grounded, self.climb = False, 0.0
             return
@@ -112,6 +132,6 @@ class Walker:
         self.climb = max(self.climb - self.rules.gravity_mps2 * dt, -self.rules.fall_mps)
         before = self.at
         landed = self._slide((self.velocity[0] * dt, self.velocity[1] * dt, self.climb * dt))
-        self.climb = min(self.climb, (self.at[2] - before[2]) / dt)
+        self.climb = (self.at[2] - before[2]) / dt
         if landed:
             self.grounded, self.climb = True, 0.0
