@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -128,8 +127,7 @@ async def _up(settings: MeshSettings, tell: Report) -> int:
         return 0
     finally:
         starting.cancel()
-        with contextlib.suppress(asyncio.CancelledError, StartError):
-            await starting
+        await asyncio.gather(starting, return_exceptions=True)
         await mesh.stop()
         directory.release()
 

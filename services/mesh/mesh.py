@@ -15,7 +15,7 @@ import aiohttp
 from services.edge.endpoints import Endpoint
 from services.mesh import bots, logs, page, probes
 from services.mesh.child import Child
-from services.mesh.combat import Combat
+from services.mesh.combat import Combat, Slot
 from services.mesh.edge import Edge
 from services.mesh.errors import StartError
 from services.mesh.ports import LOOPBACK, Ports, is_free
@@ -70,13 +70,7 @@ class Mesh:
         edge = Edge(settings, self._ports.free(), http)
         combat = self._combat(edge, http)
 
-        await _together(self._start_stores(), self._start_edge(edge), self._build_page())
-        with self._report.step("migrations"):
-            await run(combat.migrate(), "The database migration")
-        with self._report.step("combat") as step:
-            await _together(*(self._start_worker(combat, slot.name) for slot in combat.slots))
-            await self._until_reachable(edge)
-            step.note = ", ".join(slot.name for slot in combat.slots)
+        await _together(self._start_services(edge, combat), self._build_page())
         if settings.bots and settings.development:
             await self._start_child("bots", "bots", lambda: bots.program(settings), _at_once)
         self._phase = "ready"
@@ -114,6 +108,15 @@ class Mesh:
             self._urls["page"] = self._urls["edge"]
         except StartError as error:
             self._report.tell("skipped", step="page", reason=f"{error.message} {error.hint}".strip())
+
+    async def _start_services(self, edge: Edge, combat: Combat) -> None:
+        await _together(self._start_stores(), self._start_edge(edge))
+        with self._report.step("migrations"):
+            await run(combat.migrate(), "The database migration")
+        with self._report.step("combat") as step:
+            await _together(*(self._start_worker(combat, slot) for slot in combat.slots))
+            await self._until_reachable(edge)
+            step.note = ", ".join(slot.name for slot in combat.slots)
 
     async def _start_stores(self) -> None:
         settings, postgres, redis = self._settings, self._postgres, self._redis
@@ -154,9 +157,9 @@ class Mesh:
         moved()
         return combat
 
-    async def _start_worker(self, combat: Combat, name: str) -> None:
-        slot = next(slot for slot in combat.slots if slot.name == name)
-        await self._start_child("combat", name, partial(combat.serve, slot), partial(combat.answers, slot))
+    async def _start_worker(self, combat: Combat, slot: Slot) -> None:
+        answers = partial(combat.answers, slot)
+        await self._start_child("combat", slot.name, partial(combat.serve, slot), answers)
 
     async def _until_reachable(self, edge: Edge) -> None:
         try:
@@ -217,15 +220,17 @@ def _urls(settings: MeshSettings) -> dict[str, str]:
 
 async def _together(*starts: Coroutine[Any, Any, None]) -> None:
     """All at once; the first failure cancels the others and is raised as it is, not in a group."""
+    failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             for start in starts:
                 group.create_task(start)
     except* StartError as failures:
-        first: BaseException = failures
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
+        failure = failures
+        while isinstance(failure, BaseExceptionGroup):
+            failure = failure.exceptions[0]
+    if failure is not None:
+        raise failure
 
 
 async def _at_once() -> bool:

@@ -146,8 +146,10 @@ class Postgres:
                 f"--pdeathsig={stop_signal.name.removeprefix('SIG')}",
             ]
             if not (_open_to_all(BINARIES) and _open_to_all(self._cluster.parent)):
-                # Inside a private folder, /root for one, the other user could not even reach its files.
+                # Inside a private folder, /root for one, the other user could not even reach its files. The
+                # last one is for PostgreSQL's own checks by access(2), which would look without the others.
                 prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+                prefix += ["--securebits=+no_setuid_fixup"]
         return Program(
             command=(*prefix, *command),
             log=self._log,

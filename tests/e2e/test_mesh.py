@@ -186,6 +186,18 @@ def test_a_database_that_is_not_there_ends_the_start_with_its_name(tmp_path: Pat
     assert "migrate.log" in result.stderr
 
 
+def test_another_versions_database_ends_the_start_and_stays(tmp_path: Path) -> None:
+    version = tmp_path / "postgres" / "PG_VERSION"
+    version.parent.mkdir()
+    version.write_text("15\n")
+    port = str(PORTS.free())
+    result = run("up", "--data", tmp_path, "--port", port, "--no-web", "--no-bots")
+    assert result.returncode == 1
+    assert "was made by PostgreSQL 15; this is 18.\nMove it away" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert version.read_text() == "15\n"
+
+
 def test_interrupted_during_the_start_it_leaves_nothing(tmp_path: Path) -> None:
     with supervised(tmp_path, "--no-bots", "--no-web") as supervisor:
         supervisor.until("begin", seconds=START_S)
