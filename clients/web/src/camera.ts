@@ -18,6 +18,15 @@ export class Camera {
     this.#top = height / 2 + ((bounds.low[1] + bounds.high[1]) / 2) * this.#scale;
   }
 
+  /** Keeps what is drawn next inside the bounds, until `context.restore()`. */
+  clip(bounds: Bounds, context: CanvasRenderingContext2D): void {
+    context.save();
+    context.beginPath();
+    const [left, top] = [this.x(bounds.low[0]), this.y(bounds.high[1])];
+    context.rect(left, top, this.x(bounds.high[0]) - left, this.y(bounds.low[1]) - top);
+    context.clip();
+  }
+
   /** Pixels a length in metres takes. */
   length(metres: number): number {
     return metres * this.#scale;

@@ -50,10 +50,18 @@ export class Scene {
     if (!around) return;
     const { older, newer, share } = around;
     for (const projectile of newer.projectiles) this.#dot(projectile.xMm / 1000, projectile.yMm / 1000);
-    this.#effects.draw(context, this.#camera, nowMs);
+    this.#drawEffects(nowMs);
     for (const player of newer.players.values()) {
       this.#player(between(older.players.get(player.slot), player, share), match.name(player.slot));
     }
+  }
+
+  #drawEffects(nowMs: number): void {
+    if (!this.#map) return;
+    // A shot over the wall would cross the whole page.
+    this.#camera.clip(this.#map.bounds, this.#context);
+    this.#effects.draw(this.#context, this.#camera, nowMs);
+    this.#context.restore();
   }
 
   #player(player: Player, name: string): void {
