@@ -66,7 +66,7 @@ async def test_the_page_draws_a_live_match(bot_mesh: Supervisor, page: Page, tmp
 async def test_a_session_can_be_named_in_the_address(bot_mesh: Supervisor, page: Page) -> None:
     await page.goto(f"{bot_mesh.url}/?session=no-such-session")
     await page.wait_for_selector("body[data-state=waiting]", timeout=LOOK_MS)
-    assert "no-such-session" in await page.inner_text("#notice")
+    assert "There is no such session." in await page.inner_text("#notice")
 
 
 async def _figure(page: Page, name: str) -> float:
