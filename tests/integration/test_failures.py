@@ -8,6 +8,7 @@ import pytest
 from arenamesh.combat.v1 import service_pb2
 
 from tests.support import tokens
+from tests.support.waiting import eventually
 from tests.support.worker import Worker, reason, refused, worker
 
 
@@ -34,12 +35,17 @@ async def test_a_call_that_takes_too_long(database_url: str, redis_url: str) -> 
 
 
 async def test_a_database_that_is_too_busy(database_url: str, redis_url: str) -> None:
-    limits = {"database_pool": 1, "database_wait_s": 0.1}
+    limits = {"database_pool": 1, "database_wait_s": 0.1, "persist_seconds": 60}
     async with worker(database_url=database_url, redis_url=redis_url, **limits) as combat:
         connection = await asyncpg.connect(database_url)
         async with connection.transaction():
             await connection.execute("LOCK TABLE gameplay.combat_sessions")
             first = asyncio.ensure_future(combat.get("s1"))
+
+            async def blocked() -> bool:
+                return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+            await eventually(blocked)
             refusals = [await refused(combat.get("s1"), grpc.StatusCode.UNAVAILABLE) for _ in range(2)]
             assert refusals == ["DATABASE_UNAVAILABLE"] * 2
         await connection.close()
