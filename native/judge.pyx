@@ -209,6 +209,9 @@ cdef void _judge(arena_t *arena, const command_t *command, const frame_t *frame,
     verdict.outcome = OUTCOME_REJECTED
     if command.reason:
         verdict.reason = command.reason
+    elif not own_view and frame.view_fraction > 65535:
+        # The decoder asks this of a command's own view; the record holds the frame's as if it were that.
+        verdict.reason = REASON_OUT_OF_RANGE
     elif command.kind == COMMAND_DAMAGE:
         _judge_direct(arena, command, trusted, now_us, verdict)
     elif not seat.alive:

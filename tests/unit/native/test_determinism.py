@@ -123,6 +123,16 @@ def short_journal() -> tuple[Match, journal_pb2.JournalSegment]:
     return match, journal_pb2.JournalSegment.FromString(match.arena.take_journal())
 
 
+def test_a_frame_that_saw_past_its_tick_is_judged_the_same_again() -> None:
+    match = Match()
+    match.run(0.1)
+    answer = match.send(match.aim(0, 1), match.move(1, match.feet(1)), view_tick=3, view_fraction=70_000)
+    assert [verdict.reason for verdict in answer.verdicts] == [verdict_pb2.REASON_OUT_OF_RANGE] * 2
+    arena = match.twin()
+    arena.replay(match.arena.take_journal())
+    assert arena.state_hash() == match.arena.state_hash()
+
+
 def test_every_kind_of_record_is_fed_again() -> None:
     match, segment = short_journal()
     kinds = {record.WhichOneof("input") for record in segment.records}
