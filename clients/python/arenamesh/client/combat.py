@@ -58,7 +58,7 @@ class Combat:
         ruleset: str = "",
         ruleset_version: int = 0,
         max_players: int = 0,
-        min_players: int = 0,
+        min_players: int | None = None,
         tick_rate_hz: int = 0,
         spectator_delay_s: int = 0,
         request_id: str = "",
@@ -66,6 +66,7 @@ class Combat:
         """A new session. Empty and 0 mean the mesh's defaults.
 
         Args:
+            min_players: begins when so many have joined (1 by default); 0: only by `start_session`.
             request_id: the same id gives the same session again; a fresh one by default.
         """
         session = session_pb2.Session(

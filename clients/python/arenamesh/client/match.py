@@ -192,20 +192,23 @@ class Match:
     # -- streams ------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        failures = 0
+        failures = refusals = 0
         while True:
             started = time.monotonic()
-            refused = False
             try:
                 await self._stream()
                 error: MeshError = Unavailable("the stream ended")
             except MeshError as caught:
                 error = caught
-                refused = isinstance(error, Unauthenticated) and failures == 0 and self._tokens.renewable
             if self.over.is_set():
                 return self._finish(SessionEnded("the session has ended", reason="SESSION_ENDED"), None)
-            failures = 1 if time.monotonic() - started > _SETTLED_S else failures + 1
-            resumable = refused or error.status in _RESUMABLE
+            if time.monotonic() - started > _SETTLED_S:
+                failures = refusals = 0
+            failures += 1
+            # A token runs out under a long stream too; one that is fresh and refused stays refused.
+            refusals += isinstance(error, Unauthenticated)
+            renewed = isinstance(error, Unauthenticated) and refusals == 1 and self._tokens.renewable
+            resumable = renewed or error.status in _RESUMABLE
             if not resumable or failures >= self.options.backoff.attempts:
                 return self._finish(error, error)
             wait = self.options.backoff.delay(failures)
