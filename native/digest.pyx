@@ -157,7 +157,8 @@ cdef uint64_t _past(uint64_t h, const arena_t *arena) noexcept nogil:
 cdef uint64_t state_digest(const arena_t *arena) noexcept nogil:
     cdef uint64_t h = hash_u64(arena.key, arena.sequence)
     cdef uint32_t i
-    h = hash_u64(h, arena.active | <uint64_t>arena.ended << 8 | <uint64_t>arena.winner << 32)
+    h = hash_u64(h, arena.active | <uint64_t>arena.ended << 8 | <uint64_t>arena.contested << 16
+                 | <uint64_t>arena.winner << 32)
     h = hash_u64(h, arena.tick | <uint64_t>arena.taken << 32)
     h = hash_u64(h, arena.next_missile)
     h = hash_u64(h, arena.now_us)

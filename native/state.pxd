@@ -138,6 +138,7 @@ ctypedef struct arena_t:
     # Judged state.
     uint8_t active
     uint8_t ended               # EndReason
+    uint8_t contested           # two sides were alive at once
     uint32_t winner
     uint32_t tick
     uint32_t taken              # seats

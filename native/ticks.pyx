@@ -107,23 +107,18 @@ cdef void finish(arena_t *arena, uint32_t reason) noexcept nogil:
 
 cdef void _limits(arena_t *arena, int64_t at_us) noexcept nogil:
     """Where nobody comes back, the last side standing has reached all it can: it ends like a score limit,
-    provided that somebody had to die for it."""
+    provided that there ever was another."""
     cdef uint32_t score, last
+    cdef uint32_t sides = 0 if arena.mode.respawns else sides_alive(arena, &last)
     leader(arena, &score)
+    if sides > 1:
+        arena.contested = 1
     if arena.mode.score_limit > 0 and score >= <uint32_t>arena.mode.score_limit:
         finish(arena, END_SCORE_LIMIT)
-    elif not arena.mode.respawns and sides_alive(arena, &last) <= 1 and _somebody_died(arena):
+    elif arena.contested and sides <= 1:
         finish(arena, END_SCORE_LIMIT)
     elif arena.mode.time_limit_us > 0 and at_us - arena.started_us >= arena.mode.time_limit_us:
         finish(arena, END_TIME_LIMIT)
-
-
-cdef bint _somebody_died(const arena_t *arena) noexcept nogil:
-    cdef uint32_t i
-    for i in range(arena.entries):
-        if arena.entry[i].deaths:
-            return True
-    return False
 
 
 cdef void step(arena_t *arena, int64_t now_us) noexcept nogil:

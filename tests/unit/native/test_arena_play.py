@@ -136,6 +136,14 @@ def test_where_nobody_comes_back_the_last_one_standing_wins() -> None:
     assert (match.arena.ended, match.arena.winner) == (event_pb2.END_REASON_SCORE_LIMIT, 2)
 
 
+def test_leaving_a_battle_royale_leaves_the_win_to_the_other() -> None:
+    match = Match(mode="battle_royale")
+    match.run(1)
+    match.arena.leave(match.now, 0, event_pb2.LEAVE_REASON_LEFT)
+    match.run(0.02)
+    assert (match.arena.ended, match.arena.winner) == (event_pb2.END_REASON_SCORE_LIMIT, 2)
+
+
 def test_one_player_alone_does_not_end_a_battle_royale() -> None:
     match = Match(mode="battle_royale", players=["a"])
     match.run(5)

@@ -1,0 +1,186 @@
+"""What a match costs: a judged command all in (decode, rewind, judge, verdict, record), a tick, a snapshot.
+
+Frames of 256 commands as a game server sends them, on the default map for the shots to be stopped by, at
+players spread over it; every second shot is aimed at somebody. Beside it the hit registration's own bench is
+`core`, and the codec's is `wire`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from arenamesh.combat.v1 import play_pb2
+
+from native.arena import ALL_SLOTS, Arena
+from native.ruleset import Ruleset
+from native.world import World
+from services.combat.domain.ruleset import load_ruleset
+from tests.bench.report import Row
+
+DATA = Path(__file__).parents[2] / "services" / "combat" / "data"
+PLAYERS = (2, 16, 64, 1000)
+BATCH = 256
+FRAMES = 150
+RATE = 30
+MOVE_US = 1000  # of the client's clock, between two moves of a player
+Frames = list[bytes]
+
+
+def run() -> list[Row]:
+    rows = []
+    for players in PLAYERS:
+        rows += match_rows(players)
+    return rows
+
+
+def match_rows(players: int) -> list[Row]:
+    case = f"{players} players"
+    rows = []
+    for journal in (True, False):
+        arena, now = started(players, journal=journal)
+        cost = commands_cost(arena, now, shots(arena, random.Random(players)))
+        rows.append(row(f"{case}, journal {'on' if journal else 'off'}", "judged shot", cost, "ns"))
+    arena, now = started(players)
+    step_us = MOVE_US * max(1, BATCH // players)
+    cost = commands_cost(arena, now, moves(arena, now), step_us=step_us)
+    rows.append(row(case, "judged move", cost, "ns"))
+    arena, now = started(players)
+    rows.append(row(case, "tick", tick_cost(arena, now), "us"))
+    for name, work in (
+        ("full snapshot of everything", lambda: arena.snapshot(ALL_SLOTS, 0)),
+        ("difference for a viewer", lambda: arena.snapshot(0, arena.tick - 3)),
+        ("state hash", arena.state_hash),
+    ):
+        rows.append(row(case, name, least(work, 50) * 1e6, "us"))
+    return rows
+
+
+def rules() -> Ruleset:
+    """The default ruleset with a rifle that is always ready and wounds nobody to death."""
+    document = copy.deepcopy(load_ruleset(DATA / "rulesets" / "default-1.json"))
+    rifle = next(weapon for weapon in document["weapons"] if weapon["name"] == "rifle")
+    rifle |= {"fire_interval_s": 0, "magazine": 0, "damage": 0.001}
+    document["player"]["health"] = 1e6
+    return Ruleset(document)
+
+
+def started(players: int, *, journal: bool = True) -> tuple[Arena, int]:
+    yard = json.loads((DATA / "maps" / "yard.json").read_text(encoding="utf-8"))
+    bare, draw = World(yard), random.Random(players)
+    yard["spawns"] = []
+    while len(yard["spawns"]) < players:
+        x, y = draw.uniform(-29, 29), draw.uniform(-29, 29)
+        if not bare.overlaps((0.45, 0.45, 0.9), (x, y, 0.95)):
+            yard["spawns"].append({"at": [x, y, 0.0], "yaw": 0.0, "team": 0})
+    arena = Arena(
+        rules(),
+        World(yard),
+        key=7,
+        mode="deathmatch",
+        max_players=players,
+        tick_rate=RATE,
+        journal=journal,
+    )
+    for index in range(players):
+        arena.join(0, f"p{index}")
+    arena.start(0)
+    arena.advance(3_000_000)
+    return arena, 3_000_000
+
+
+def places(arena: Arena) -> list[tuple[float, float, float]]:
+    shown = play_pb2.PlayResponse.FromString(arena.snapshot(ALL_SLOTS, 0)).snapshot.entities
+    return [(e.x_mm / 1000, e.y_mm / 1000, e.z_mm / 1000) for e in shown]
+
+
+def shots(arena: Arena, draw: random.Random) -> Frames:
+    where = places(arena)
+
+    def shot(slot: int) -> play_pb2.Shot:
+        x, y, z = where[slot]
+        turn = draw.uniform(0, math.tau)
+        way = (math.cos(turn), math.sin(turn), draw.uniform(-0.05, 0.05))
+        if draw.random() < 0.5:
+            other = where[draw.randrange(len(where))]
+            away = math.hypot(other[0] - x, other[1] - y) or 1.0
+            way = ((other[0] - x) / away, (other[1] - y) / away, -0.4 / away)
+        aim = play_pb2.Shot(origin_x=x, origin_y=y, origin_z=z + 1.62)
+        aim.direction_x, aim.direction_y, aim.direction_z = way[0], way[1], way[2] or 0.01
+        return aim
+
+    return frames(arena, lambda slot: play_pb2.Command(shot=shot(slot)))
+
+
+def moves(arena: Arena, now: int) -> Frames:
+    where = places(arena)
+    clocks = [now] * arena.players
+
+    def move(slot: int) -> play_pb2.Command:
+        x, y, z = where[slot]
+        clocks[slot] += MOVE_US
+        pose = play_pb2.Move(x=x, y=y, z=z, mode=play_pb2.MOVE_MODE_WALK, client_time_us=clocks[slot])
+        return play_pb2.Command(move=pose)
+
+    return frames(arena, move)
+
+
+def frames(arena: Arena, make: Callable[[int], play_pb2.Command]) -> Frames:
+    made = []
+    sequences = [0] * arena.players
+    for number in range(FRAMES):
+        request = play_pb2.PlayRequest(
+            frame=number + 1, view_tick=arena.tick - 3, view_fraction=30_000, acked_snapshot=arena.tick
+        )
+        for index in range(BATCH):
+            slot = (number * BATCH + index) % arena.players
+            sequences[slot] += 1
+            command = make(slot)
+            command.slot, command.sequence = slot, sequences[slot]
+            request.commands.append(command)
+        made.append(request.SerializeToString())
+    return made
+
+
+def commands_cost(arena: Arena, now: int, some: Frames, *, step_us: int = 0) -> float:
+    """Nanoseconds a command: the median frame, in processor time, so that other processes count less."""
+    samples = []
+    for number, frame in enumerate(some):
+        if number % 8 == 0:
+            arena.take_journal()
+            arena.take_events()
+        begun = time.thread_time_ns()
+        arena.judge(now + number * step_us, frame, ALL_SLOTS)
+        samples.append(time.thread_time_ns() - begun)
+    if arena.counters["accepted"] < 0.99 * arena.counters["commands"]:
+        raise AssertionError(f"refused commands are no measure: {arena.counters}")
+    return sorted(samples)[len(samples) // 2] / BATCH
+
+
+def tick_cost(arena: Arena, now: int) -> float:
+    samples = []
+    for number in range(1, 129):
+        due = now + number * 1_000_000 // RATE + 1
+        begun = time.thread_time_ns()
+        arena.advance(due)
+        samples.append((time.thread_time_ns() - begun) / 1000)
+        arena.take_journal()
+    return sorted(samples)[len(samples) // 2]
+
+
+def least(work: Callable[[], object], times: int) -> float:
+    best = math.inf
+    for _ in range(times):
+        begun = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - begun)
+    return best
+
+
+def row(case: str, metric: str, value: float, unit: str) -> Row:
+    return Row(case=case, metric=metric, value=value, unit=unit)
