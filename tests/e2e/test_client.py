@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -19,7 +21,8 @@ from arenamesh.client.errors import (
 )
 from arenamesh.combat.v1 import event_pb2, play_pb2, verdict_pb2
 
-from tests.e2e.conftest import Supervisor, token
+from services.mesh.settings import ROOT
+from tests.e2e.conftest import Supervisor, environment, token
 
 EYE_M = 1.62
 
@@ -183,3 +186,18 @@ async def test_the_same_request_id_creates_one_session(server: Mesh) -> None:
     listed = [session.session_id async for session in server.combat.list_sessions(page_size=2)]
     assert listed.count(first.session_id) == 1
     await server.combat.end_session(first.session_id)
+
+
+async def test_the_example_of_the_readme_works_as_printed(mesh: Supervisor) -> None:
+    text = (ROOT / "clients" / "python" / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        example.replace("localhost:8080", mesh.target),
+        env=environment(),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0
+    assert re.fullmatch(r"session \S+: hits \[\d+, \d+\]\n", out.decode())

@@ -157,7 +157,8 @@ def test_bots_fight_within_the_rules(map_id: str) -> None:
     tally = court.tally
     figures = tally.figures()
     assert tally.moves > 5_000
-    assert tally.corrections < 0.01 * tally.moves, figures
+    assert tally.corrections < 0.003 * tally.moves, figures
+    assert not tally.rejections.keys() - {"DEAD", "MODE_NOT_GRANTED", "FIRE_RATE"}, figures
     assert tally.kills >= 5, figures
     assert 0.1 < tally.hits / tally.shots < 0.7, figures
     assert sum(tally.rejections.values()) < 0.05 * (tally.moves + tally.shots), figures

@@ -92,7 +92,8 @@ class Brain:
             mode=self.body.mode,
             client_time_us=int(now * 1_000_000),
         )
-        return [move, *issued, *([shot] if shot else [])]
+        # The shot leaves from where the last move had put the body, so it goes before this one.
+        return [*issued, *([shot] if shot else []), move]
 
     def answered(self, command: play_pb2.Command, verdict: verdict_pb2.Verdict, now: float) -> None:
         """Learns what became of a command."""
