@@ -133,6 +133,24 @@ def test_the_graph_is_connected_and_spawns_are_near_it(document: dict[str, Any],
         assert any(not walk(world, (x, y, z), tuple(waypoint["at"])) for waypoint in near)
 
 
+def test_a_half_turn_leaves_the_map_as_it_is(document: dict[str, Any]) -> None:
+    """Neither team has the better side."""
+
+    def turned(at: Point) -> Point:
+        return (-at[0], -at[1], at[2])
+
+    def sides(teams: set[int]) -> set[Point]:
+        return {tuple(spawn["at"]) for spawn in document["spawns"] if spawn["team"] in teams}
+
+    boxes = {(tuple(box["low"]), tuple(box["high"])) for box in document["boxes"]}
+    for low, high in boxes:
+        assert ((-high[0], -high[1], low[2]), (-low[0], -low[1], high[2])) in boxes
+    triangles = {frozenset(map(tuple, corners)) for corners in document["triangles"]}
+    assert triangles == {frozenset(map(turned, corners)) for corners in triangles}
+    assert sides({1}) == set(map(turned, sides({2})))
+    assert sides({0}) == set(map(turned, sides({0})))
+
+
 def test_the_upper_floors_are_part_of_the_graph() -> None:
     for name, height in (("yard", 2.0), ("foundry", 3.6), ("canyon", 12.0)):
         waypoints = load_map(MAPS / f"{name}.json")["waypoints"]
