@@ -18,14 +18,18 @@ ctypedef struct slab_t:
     double low
     double high
 
+# Small, so that many are in the cache: a ray looks at bounds most of all.
 ctypedef struct solid_t:
     vec3 low                    # bounds; of a box, the box
     vec3 high
     int id                      # place in the document: boxes, then triangles
-    int slabs                   # 0: a box
-    vec3 corner                 # of the triangle
+    int face                    # of a triangle, else -1
+
+ctypedef struct face_t:
+    vec3 corner
     vec3 edge_a
     vec3 edge_b
+    int slabs
     slab_t slab[10]
 
 ctypedef struct node_t:
@@ -38,7 +42,7 @@ cdef inline double dot(const vec3 *a, const vec3 *b) noexcept nogil:
     return a.x * b.x + a.y * b.y + a.z * b.z
 
 cdef vec3 vector(object value, str path) except *
-# Allocates and fills `world.node` and `world.solid`, and reads the bounds.
+# Allocates and fills `world.node`, `world.solid` and `world.face`, and reads the bounds.
 cdef int compile(world_t *world, dict document) except -1
 # x, y, z, yaw, team plus one (0: any).
 cdef list spawn_points(dict document)

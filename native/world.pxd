@@ -9,6 +9,7 @@ ctypedef struct world_t:
     int nodes
     void *node          # flat BVH; layout private to world.pyx
     void *solid
+    void *face          # what triangles have beyond their bounds
 
 cdef class World:
     cdef world_t c

@@ -1,7 +1,7 @@
 """Static map geometry: what stops a bullet, a look and a body.
 
-Solids are axis-aligned boxes and two-sided triangles under a flat bounding volume hierarchy (median
-split, leaves of at most `LEAF`, children after their parent). Everything is f64. Two rules decide edges:
+Solids are axis-aligned boxes and two-sided triangles under a flat bounding volume hierarchy
+(built in `solids`, children after their parent). Everything is f64. Two rules decide edges:
 
 - **Rays** meet the open inside of a box: along a face, or from a face outwards, nothing is met. A ray
   from inside a box is stopped at 0. Triangles count their edges in, with `EDGE` of slack, so that no ray
@@ -21,11 +21,11 @@ import struct
 
 from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free
-from native.solids cimport MAX_SOLIDS, compile, dot, node_t, slab_t, solid_t, spawn_points, vector
+from native.solids cimport MAX_SOLIDS, compile, dot, face_t, node_t, slab_t, solid_t, spawn_points, vector
 from native.types cimport vec3
 
 cdef enum:
-    DEPTH = 64                  # of the traversal stack; a median split of MAX_SOLIDS is 17 deep
+    DEPTH = 64                  # of the traversal stack; the hierarchy is at most 32 + 17 deep
 
 cdef double SKIN = 1e-3         # metres
 cdef double EDGE = 1e-9         # barycentric
@@ -37,8 +37,11 @@ cdef double INFINITE = float("inf")
 cdef struct path_t:
     vec3 at
     vec3 half
+    vec3 front                  # at + half
+    vec3 back                   # at - half
     vec3 step
     vec3 inverse
+    bint slanted                # still on no axis: the common case has no branches
 
 # When the path is in all slabs so far, and, with the skin taken off, when it is well inside them.
 cdef struct span_t:
@@ -57,80 +60,100 @@ cdef inline path_t path_of(const vec3 *at, const vec3 *half, const vec3 *step) n
     cdef path_t path
     path.at = at[0]
     path.half = half[0]
+    path.front.x = at.x + half.x
+    path.front.y = at.y + half.y
+    path.front.z = at.z + half.z
+    path.back.x = at.x - half.x
+    path.back.y = at.y - half.y
+    path.back.z = at.z - half.z
     path.step = step[0]
     path.inverse.x = inverse(step.x)
     path.inverse.y = inverse(step.y)
     path.inverse.z = inverse(step.z)
+    path.slanted = path.inverse.x != 0.0 and path.inverse.y != 0.0 and path.inverse.z != 0.0
     return path
 
 
 # ---- bounds -----------------------------------------------------------------------------------
 
-cdef inline bint cut(double low, double high, double at, double half, double inv,
+cdef inline double lesser(double a, double b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline double greater(double a, double b) noexcept nogil:
+    return a if a > b else b
+
+
+cdef inline bint cut(double low, double high, double front, double back, double inv,
                      double *enter, double *leave) noexcept nogil:
-    cdef double a, b, swap
+    """Narrows enter..leave to the time between two planes; 0 when a path that stays is not between them."""
+    cdef double a = (low - front) * inv
+    cdef double b = (high - back) * inv
     if inv == 0.0:
-        return at + half > low and at - half < high
-    a = (low - (at + half)) * inv
-    b = (high - (at - half)) * inv
-    if inv < 0.0:
-        swap = a
-        a = b
-        b = swap
-    if a > enter[0]:
-        enter[0] = a
-    if b < leave[0]:
-        leave[0] = b
-    return enter[0] < leave[0]
+        return front > low and back < high
+    enter[0] = greater(enter[0], lesser(a, b))
+    leave[0] = lesser(leave[0], greater(a, b))
+    return True
 
 
 cdef inline bint crosses(const vec3 *low, const vec3 *high, const path_t *path,
                          double *enter, double *leave) noexcept nogil:
     """Does the path pass the inside of the bounds at a time after 0? `enter` may be below 0."""
+    cdef double ax, ay, az, bx, by, bz
+    if path.slanted:
+        ax = (low.x - path.front.x) * path.inverse.x
+        bx = (high.x - path.back.x) * path.inverse.x
+        ay = (low.y - path.front.y) * path.inverse.y
+        by = (high.y - path.back.y) * path.inverse.y
+        az = (low.z - path.front.z) * path.inverse.z
+        bz = (high.z - path.back.z) * path.inverse.z
+        enter[0] = greater(greater(lesser(ax, bx), lesser(ay, by)), lesser(az, bz))
+        leave[0] = lesser(lesser(greater(ax, bx), greater(ay, by)), greater(az, bz))
+        return enter[0] < leave[0] and leave[0] > 0.0
     enter[0] = -INFINITE
     leave[0] = INFINITE
-    return (cut(low.x, high.x, path.at.x, path.half.x, path.inverse.x, enter, leave)
-            and cut(low.y, high.y, path.at.y, path.half.y, path.inverse.y, enter, leave)
-            and cut(low.z, high.z, path.at.z, path.half.z, path.inverse.z, enter, leave)
-            and leave[0] > 0.0)
+    return (cut(low.x, high.x, path.front.x, path.back.x, path.inverse.x, enter, leave)
+            and cut(low.y, high.y, path.front.y, path.back.y, path.inverse.y, enter, leave)
+            and cut(low.z, high.z, path.front.z, path.back.z, path.inverse.z, enter, leave)
+            and enter[0] < leave[0] and leave[0] > 0.0)
 
 
 # ---- rays -------------------------------------------------------------------------------------
 
-cdef inline double ray_triangle(const solid_t *solid, const vec3 *origin, const vec3 *direction) noexcept nogil:
+cdef inline double ray_triangle(const face_t *face, const vec3 *origin, const vec3 *direction) noexcept nogil:
     """Distance to the triangle's plane within its edges (Moeller and Trumbore), or -1."""
     cdef vec3 p, s, q
     cdef double det, inv, u, v
-    p.x = direction.y * solid.edge_b.z - direction.z * solid.edge_b.y
-    p.y = direction.z * solid.edge_b.x - direction.x * solid.edge_b.z
-    p.z = direction.x * solid.edge_b.y - direction.y * solid.edge_b.x
-    det = dot(&solid.edge_a, &p)
+    p.x = direction.y * face.edge_b.z - direction.z * face.edge_b.y
+    p.y = direction.z * face.edge_b.x - direction.x * face.edge_b.z
+    p.z = direction.x * face.edge_b.y - direction.y * face.edge_b.x
+    det = dot(&face.edge_a, &p)
     if fabs(det) < FLAT:
         return -1.0
     inv = 1.0 / det
-    s.x = origin.x - solid.corner.x
-    s.y = origin.y - solid.corner.y
-    s.z = origin.z - solid.corner.z
+    s.x = origin.x - face.corner.x
+    s.y = origin.y - face.corner.y
+    s.z = origin.z - face.corner.z
     u = dot(&s, &p) * inv
     if u < -EDGE or u > 1.0 + EDGE:
         return -1.0
-    q.x = s.y * solid.edge_a.z - s.z * solid.edge_a.y
-    q.y = s.z * solid.edge_a.x - s.x * solid.edge_a.z
-    q.z = s.x * solid.edge_a.y - s.y * solid.edge_a.x
+    q.x = s.y * face.edge_a.z - s.z * face.edge_a.y
+    q.y = s.z * face.edge_a.x - s.x * face.edge_a.z
+    q.z = s.x * face.edge_a.y - s.y * face.edge_a.x
     v = dot(direction, &q) * inv
     if v < -EDGE or u + v > 1.0 + EDGE:
         return -1.0
-    return dot(&solid.edge_b, &q) * inv
+    return dot(&face.edge_b, &q) * inv
 
 
-cdef inline double ray_solid(const solid_t *solid, const path_t *path) noexcept nogil:
+cdef inline double ray_solid(const solid_t *solid, const face_t *faces, const path_t *path) noexcept nogil:
     """Distance to the solid, or -1. Never before the ray enters the solid's bounds."""
     cdef double enter, leave, t
     if not crosses(&solid.low, &solid.high, path, &enter, &leave):
         return -1.0
-    if solid.slabs == 0:
+    if solid.face < 0:
         return enter if enter > 0.0 else 0.0
-    t = ray_triangle(solid, &path.at, &path.step)
+    t = ray_triangle(&faces[solid.face], &path.at, &path.step)
     if t <= 0.0:
         return -1.0
     if t < enter:
@@ -142,6 +165,7 @@ cdef double nearest(const world_t *world, const vec3 *origin, const vec3 *direct
                     bint any_will_do) noexcept nogil:
     cdef const node_t *nodes = <const node_t *>world.node
     cdef const solid_t *solids = <const solid_t *>world.solid
+    cdef const face_t *faces = <const face_t *>world.face
     cdef const node_t *node
     cdef int stack[DEPTH]
     cdef double entered[DEPTH]
@@ -163,7 +187,7 @@ cdef double nearest(const world_t *world, const vec3 *origin, const vec3 *direct
         node = &nodes[stack[top]]
         if node.count:
             for i in range(node.first, node.first + node.count):
-                t = ray_solid(&solids[i], &path)
+                t = ray_solid(&solids[i], faces, &path)
                 if 0.0 <= t < best:
                     best = t
                     if any_will_do:
@@ -248,11 +272,16 @@ cdef inline double extent(const vec3 *axis, const vec3 *half) noexcept nogil:
     return fabs(axis.x) * half.x + fabs(axis.y) * half.y + fabs(axis.z) * half.z
 
 
-cdef inline slab_t slab_of(const solid_t *solid, int i) noexcept nogil:
+cdef inline int axes_of(const solid_t *solid, const face_t *faces) noexcept nogil:
+    """Separating axes beyond the hull's own."""
+    return faces[solid.face].slabs if solid.face >= 0 else 0
+
+
+cdef inline slab_t slab_of(const solid_t *solid, const face_t *faces, int i) noexcept nogil:
     """The i-th separating axis: the hull's own three, then the triangle's."""
     cdef slab_t slab
     if i >= 3:
-        return solid.slab[i - 3]
+        return faces[solid.face].slab[i - 3]
     slab.axis.x = 1.0 if i == 0 else 0.0
     slab.axis.y = 1.0 if i == 1 else 0.0
     slab.axis.z = 1.0 if i == 2 else 0.0
@@ -261,13 +290,13 @@ cdef inline slab_t slab_of(const solid_t *solid, int i) noexcept nogil:
     return slab
 
 
-cdef bint moves_out(const solid_t *solid, const path_t *path, vec3 *normal) noexcept nogil:
+cdef bint moves_out(const solid_t *solid, const face_t *faces, const path_t *path, vec3 *normal) noexcept nogil:
     """A hull deep in the solid: does it leave by the nearest face, whose normal is given?"""
     cdef slab_t slab
     cdef double at, half, below, above, least = INFINITE
     cdef int i
-    for i in range(3 + solid.slabs):
-        slab = slab_of(solid, i)
+    for i in range(3 + axes_of(solid, faces)):
+        slab = slab_of(solid, faces, i)
         at = dot(&path.at, &slab.axis)
         half = extent(&slab.axis, &path.half)
         below = at + half - slab.low
@@ -283,7 +312,7 @@ cdef bint moves_out(const solid_t *solid, const path_t *path, vec3 *normal) noex
     return dot(&path.step, normal) > 0.0
 
 
-cdef double sweep_solid(const solid_t *solid, const path_t *path, vec3 *normal) noexcept nogil:
+cdef double sweep_solid(const solid_t *solid, const face_t *faces, const path_t *path, vec3 *normal) noexcept nogil:
     """Share of the step that is free, 2 when all of it."""
     cdef span_t span
     cdef slab_t slab
@@ -291,15 +320,15 @@ cdef double sweep_solid(const solid_t *solid, const path_t *path, vec3 *normal) 
     span.enter = span.enter_in = -INFINITE
     span.leave_in = INFINITE
     span.normal.x = span.normal.y = span.normal.z = 0.0
-    for i in range(3 + solid.slabs):
-        slab = slab_of(solid, i)
+    for i in range(3 + axes_of(solid, faces)):
+        slab = slab_of(solid, faces, i)
         if not within(&span, &slab.axis, slab.low, slab.high, dot(&path.at, &slab.axis),
                       extent(&slab.axis, &path.half), inverse(dot(&path.step, &slab.axis))):
             return 2.0
     if span.leave_in <= 0.0 or span.enter_in >= 1.0:
         return 2.0
     if span.enter_in < 0.0:
-        return 2.0 if moves_out(solid, path, normal) else 0.0
+        return 2.0 if moves_out(solid, faces, path, normal) else 0.0
     normal[0] = span.normal
     return span.enter if span.enter > 0.0 else 0.0
 
@@ -318,6 +347,7 @@ cdef double world_sweep(const world_t *world, const vec3 *half, const vec3 *cent
     """`normal` is (0, 0, 0) when nothing stops the hull."""
     cdef const node_t *nodes = <const node_t *>world.node
     cdef const solid_t *solids = <const solid_t *>world.solid
+    cdef const face_t *faces = <const face_t *>world.face
     cdef const node_t *node
     cdef int stack[DEPTH]
     cdef int top = 0, i, met = MAX_SOLIDS
@@ -341,7 +371,7 @@ cdef double world_sweep(const world_t *world, const vec3 *half, const vec3 *cent
             top += 2
             continue
         for i in range(node.first, node.first + node.count):
-            share = sweep_solid(&solids[i], &path, &face)
+            share = sweep_solid(&solids[i], faces, &path, &face)
             if share < best or (share == best and solids[i].id < met):
                 best = share
                 met = solids[i].id
@@ -353,6 +383,7 @@ cdef bint world_overlaps(const world_t *world, const vec3 *half, const vec3 *cen
     """Deeper than `SKIN` in any solid."""
     cdef const node_t *nodes = <const node_t *>world.node
     cdef const solid_t *solids = <const solid_t *>world.solid
+    cdef const face_t *faces = <const face_t *>world.face
     cdef const node_t *node
     cdef int stack[DEPTH]
     cdef int top = 0, i
@@ -376,9 +407,13 @@ cdef bint world_overlaps(const world_t *world, const vec3 *half, const vec3 *cen
             top += 2
             continue
         for i in range(node.first, node.first + node.count):
-            if sweep_solid(&solids[i], &path, &face) < 1.0:
+            if sweep_solid(&solids[i], faces, &path, &face) < 1.0:
                 return True
     return False
+
+
+cdef bytes packed(const vec3 *at):
+    return struct.pack("<3d", at.x, at.y, at.z)
 
 
 cdef class World:
@@ -392,6 +427,7 @@ cdef class World:
     def __dealloc__(self):
         free(self.c.node)
         free(self.c.solid)
+        free(self.c.face)
 
     @property
     def bounds(self):
@@ -402,15 +438,19 @@ cdef class World:
         return self.c.solids
 
     def hash(self):
-        cdef const solid_t *solids = <const solid_t *>self.c.solid
-        cdef const vec3 *at
-        cdef int i, k
+        cdef const solid_t *solid
+        cdef const face_t *face
+        cdef int i
         low, high = self.bounds
+        parts = [b""] * self.c.solids
+        for i in range(self.c.solids):
+            solid = (<const solid_t *>self.c.solid) + i
+            face = (<const face_t *>self.c.face) + solid.face
+            parts[solid.id] = packed(&solid.low) + packed(&solid.high)
+            if solid.face >= 0:
+                parts[solid.id] += packed(&face.corner) + packed(&face.edge_a) + packed(&face.edge_b)
         digest = hashlib.blake2b(struct.pack("<6d", *low, *high), digest_size=8)
-        for i in range(self.c.solids):      # in the order of the hierarchy, which the document fixes
-            for k in range(5):
-                at = (&solids[i].low) + k if k < 2 else (&solids[i].corner) + (k - 2)
-                digest.update(struct.pack("<3d", at.x, at.y, at.z))
+        digest.update(b"".join(parts))
         for place in self.spawns:
             digest.update(struct.pack("<4dB", *place))
         return int.from_bytes(digest.digest(), "little")
