@@ -1,9 +1,9 @@
 """Who a ray, a swing, a blast or a projectile reached: the Python door to the judge's queries.
 
-A contact is (slot, region, shape, distance, share, pose), pose (x, y, z, yaw, pitch, stance, epoch) as judged.
-Contacts come nearest first, one for each target, ties by the lower seat. `origin`, `centre`, `start` in metres,
-`direction` a unit vector. `most` 1..16 contacts. `skip`: a seat left out (the shooter). `mask`: one truth value
-a seat, False leaves it out. `on_break`: as in `native.history`. `world` None: no map.
+A contact is (slot, region, shape, distance, share, pose), pose (x, y, z, yaw, pitch, stance, epoch) as
+judged. Contacts come nearest first, one for each target, ties by the lower seat. `origin`, `centre`, `start`
+in metres, `direction` a unit vector. `most` 1..16 contacts. `skip`: a seat left out (the shooter). `mask`: one
+truth value a seat, False leaves it out. `on_break`: as in `native.history`. `world` None: no map.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Rig:
         """Raises ValueError with the path of the first thing wrong."""
     @property
     def reach(self) -> float:
-        """Radius of the sphere, about a point at height `centre` on the body's axis, that holds every shape."""
+        """Radius of the sphere about the point at height `centre` of the axis that holds every shape."""
     @property
     def centre(self) -> float: ...
 
@@ -85,8 +85,8 @@ def sweep_now(
     skip: int = 0xFFFFFFFF,
     mask: Sequence[bool] | None = None,
 ) -> tuple[int, Contact | None, float, Point]:
-    """(what, contact, share of `delta` gone, normal) of a sphere moving through the newest row; what: 0 nothing,
-    1 a player, 2 the map."""
+    """(what, contact, share of `delta` gone, normal) of a sphere moving through the newest row; what:
+    0 nothing, 1 a player, 2 the map."""
 
 def scattered(direction: Point, spread: float, draw_a: int, draw_b: int) -> Point:
     """A direction drawn evenly from the cone of half angle `spread` by two draws of 32 bits."""

@@ -1,4 +1,4 @@
-"""Is a move possible? The rules, in their order: `movement.pyx`; the readable twin: `reference/movement.py`."""
+"""Is a move possible? The rules in their order: `movement.pyx`; the twin: `reference/movement.py`."""
 
 from typing import Any, TypedDict
 
@@ -35,9 +35,7 @@ class Mover:
         """`rules`: keys and units of `move_rules_t`; `speed_mps` by mode, `height_m` by stance, in lower
         case. Raises ValueError naming the key."""
     def place(self, position: Point, yaw: float = 0.0, now_us: int = 0) -> None: ...
-    def judge(
-        self, move: tuple[float, float, float, float, float, int, int], now_us: int
-    ) -> tuple[int, int]:
+    def judge(self, move: tuple[float, float, float, float, float, int, int], now_us: int) -> tuple[int, int]:
         """`move`: x, y, z, yaw, pitch, mode, client_time_us. Returns (Outcome, Reason) of the contract."""
     def grant(self, until_us: int, speed_mps: float) -> None:
         """Allows the dash mode."""

@@ -51,7 +51,6 @@ class Album:
 
 def hash_bytes(seed: int, data: bytes) -> int: ...
 def hash_u64(seed: int, value: int) -> int: ...
-
 def spin_decode(data: bytes, rounds: int) -> int:
     """Reads a frame `rounds` times; how many commands were in range in all."""
 

@@ -1,1 +1,1 @@
-"""Map documents compiled to solids and a hierarchy. Only for `native.world`: nothing is callable from Python."""
+"""Map documents compiled to solids and a hierarchy, for `native.world`: nothing for Python."""

@@ -39,7 +39,7 @@ class DomainError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class InvalidArgument(DomainError):  # noqa: N818
+class InvalidArgument(DomainError):
     """The request breaks a rule whatever the state."""
 
     @classmethod
@@ -52,41 +52,41 @@ class OutOfRange(InvalidArgument):
     """A position past the end of what exists."""
 
 
-class NotFound(DomainError):  # noqa: N818
+class NotFound(DomainError):
     """There is no such thing."""
 
 
-class AlreadyExists(DomainError):  # noqa: N818
+class AlreadyExists(DomainError):
     """The thing to create is there."""
 
 
-class FailedPrecondition(DomainError):  # noqa: N818
+class FailedPrecondition(DomainError):
     """Not in this state; trying again without a change is useless."""
 
 
-class Conflict(DomainError):  # noqa: N818
+class Conflict(DomainError):
     """Somebody else was faster; the whole operation may be tried again."""
 
 
-class PermissionDenied(DomainError):  # noqa: N818
+class PermissionDenied(DomainError):
     """Known, and not allowed."""
 
 
-class Unauthenticated(DomainError):  # noqa: N818
+class Unauthenticated(DomainError):
     """No valid token."""
 
 
-class ResourceExhausted(DomainError):  # noqa: N818
+class ResourceExhausted(DomainError):
     """A limit is reached."""
 
 
-class Unavailable(DomainError):  # noqa: N818
+class Unavailable(DomainError):
     """Not now, or not here; trying again can help."""
 
 
-class DeadlineExceeded(DomainError):  # noqa: N818
+class DeadlineExceeded(DomainError):
     """It took longer than allowed."""
 
 
-class NotImplementedYet(DomainError):  # noqa: N818
+class NotImplementedYet(DomainError):
     """In the contract, but not built."""
