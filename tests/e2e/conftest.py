@@ -32,6 +32,7 @@ DEADLINE_S = 30.0
 PORTS = Ports()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several pytest processes, all of these run in one: they share a mesh."""
     for item in items:
