@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from native.reference.geometry import (
@@ -62,7 +63,7 @@ class Rig:
             tuple(tuple(map(shape_from, document["shapes"][stance])) for stance in STANCES),
         )
 
-    @property
+    @cached_property
     def extent(self) -> tuple[float, float]:
         """(reach, centre): the sphere about a point on the axis that holds every shape."""
         ends = [
