@@ -73,7 +73,13 @@ class PlayStream:
     def end(self, error: DomainError | None, kind: play_pb2.NoticeKind, reason: str) -> None:
         self.outbox.end(error, to_player(kind, reason))
 
-    async def read(self, read: Callable[[], Awaitable[Any]]) -> None:
+    def start(self, read: Callable[[], Awaitable[Any]]) -> None:
+        """Sends what waits, and begins to read."""
+        self.outbox.kick()
+        # When the server ends the stream this is still reading; the end of the call ends it.
+        self._reader = asyncio.create_task(self._read(read))
+
+    async def _read(self, read: Callable[[], Awaitable[Any]]) -> None:
         """Judges frames until the client closes its side or sends one that cannot be read."""
         match, outbox, binding = self._match, self.outbox, self._binding
         judge, now_us, eof = match.arena.judge, match.now_us, grpc.aio.EOF
@@ -128,8 +134,7 @@ class Play:
         try:
             stream.outbox.put(welcome(match, slot))
             stream.outbox.due()
-            reader = asyncio.create_task(stream.read(context.read))
-            stream.outbox.kick()
+            stream.start(context.read)
             error = await stream.outbox.over
         finally:
             COMBAT_STREAMS.labels(kind).dec()
@@ -141,8 +146,6 @@ class Play:
                 match.detach_player(slot, stream, caller.subject)
         if error is not None:
             raise error
-        # Still reading when the server ended the stream; the end of the call ends it.
-        del reader
 
     async def _hello(self, context: Context) -> play_pb2.Hello:
         try:

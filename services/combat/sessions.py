@@ -289,9 +289,11 @@ class Sessions:
             raise rules.over(replace(session, status=SessionStatus.ABORTED))
 
     def _apply(self, match: Match, session: Session) -> None:
-        """What was written happens."""
+        """What was written happens, unless the arena ended during the write."""
         before, now = match.session, replace(session, player_count=match.arena.players)
         match.session = now
+        if self._matches.get(now.session_id) is not match:
+            return
         if now.max_players != before.max_players:
             match.arena = self._arena(now)
         if now.status is before.status:
@@ -299,7 +301,7 @@ class Sessions:
         if now.status is SessionStatus.ACTIVE:
             match.start()
         else:
-            self._matches.pop(now.session_id, None)
+            del self._matches[now.session_id]
             match.end(event_pb2.END_REASON_REQUESTED)
             self._forget(match)
         _log.info("session changed", session_id=now.session_id, status=now.status)
@@ -326,6 +328,8 @@ class Sessions:
     async def _record_end(self, match: Match, status: SessionStatus) -> None:
         now = clock.now()
         async with match.lifecycle:
+            if not match.session.live:
+                return  # an EndSession was being written when the arena ended
             session = rules.transition(match.session, status, now)
             match.session = session
             while True:

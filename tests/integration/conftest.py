@@ -1,8 +1,10 @@
 """One PostgreSQL and one Redis a run; a fresh migrated database and a worker a test."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -30,6 +32,16 @@ def _quiet_logs() -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
     )
+
+
+@pytest.fixture(autouse=True)
+async def _no_loop_faults() -> AsyncIterator[None]:
+    """Fails a test in which a task or callback died unheard."""
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+    yield
+    gc.collect()
+    assert not faults
 
 
 @pytest.fixture(scope="session")
