@@ -20,7 +20,7 @@ class FrameError(ValueError):
     reason: str
     def __init__(self, reason: str) -> None: ...
 
-class Refused(Exception):  # noqa: N818  (an answer, not a fault)
+class Refused(Exception):
     """A join or start that is not possible.
 
     `reason`: FULL, TEAM_FULL, BAD_TEAM, ROSTER_FULL (too many different people), ENDED,

@@ -8,13 +8,13 @@ from native.actions cimport (
     weapon_reload,
 )
 from native.damage cimport strike_t
-from native.events cimport PHASE_CAST, PHASE_EFFECT, event_action
+from native.events cimport event_action
 from native.seats cimport allies, eye_of, seat_pose
 from native.state cimport arena_t, seat_t
 from native.types cimport (
     EFFECT_DAMAGE, EFFECT_DAMAGE_DEALT, EFFECT_DASH, EFFECT_HEAL, EFFECT_RELOAD, EFFECT_SHIELD, EFFECT_STUN,
-    MAX_HITS, OUTCOME_ACCEPTED, OUTCOME_REJECTED, REASON_BAD_TARGET, REASON_CASTING, REASON_NO_LINE_OF_SIGHT,
-    REASON_NONE, REASON_TARGET_RANGE, REASON_UNKNOWN_ACTION, SIDE_ALL, SIDE_ALLIES, TARGET_ALLY, TARGET_AREA,
+    MAX_HITS, OUTCOME_ACCEPTED, OUTCOME_REJECTED, PHASE_CAST, PHASE_EFFECT, REASON_BAD_TARGET, REASON_CASTING,
+    REASON_NO_LINE_OF_SIGHT, REASON_NONE, REASON_TARGET_RANGE, REASON_UNKNOWN_ACTION, SIDE_ALL, SIDE_ALLIES, TARGET_ALLY, TARGET_AREA,
     TARGET_ENEMY, TARGET_POINT, TARGET_SELF, action_t, command_t, effect_t, hit_t, pose_t, vec3, verdict_t,
     weapon_t,
 )

@@ -2,12 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 from native.state cimport arena_t
-from native.types cimport vec3
-
-ctypedef enum ActionPhase:
-    PHASE_CAST = 1
-    PHASE_EFFECT = 2
-    PHASE_INTERRUPTED = 3
+from native.types cimport ActionPhase, vec3
 
 cdef int64_t millimetres(double metres) noexcept nogil
 cdef void event_join(arena_t *arena, uint32_t slot) noexcept nogil

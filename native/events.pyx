@@ -7,7 +7,7 @@ out and counted in `events_dropped`.
 
 from libc.stdint cimport int64_t, uint32_t, uint8_t
 from native.state cimport arena_t, entry_t, seat_t
-from native.types cimport vec3
+from native.types cimport ActionPhase, vec3
 from native.wire cimport begin_message, end_message, write_bytes, write_sint, write_varint, writer_t
 
 cdef enum:

@@ -2,7 +2,7 @@
 
 A contact is (slot, region, shape, distance, share, pose), pose (x, y, z, yaw, pitch, stance, epoch) as
 judged. Contacts come nearest first, one for each target, ties by the lower seat. `origin`, `centre`, `start`
-in metres, `direction` a unit vector. `most` 1..16 contacts. `skip`: a seat left out (the shooter). `mask`: one
+in metres, `direction` a unit vector. `most` 1..16 contacts. `skip`: a seat left out (the shooter). `mask`: a
 truth value a seat, False leaves it out. `on_break`: as in `native.history`. `world` None: no map.
 """
 

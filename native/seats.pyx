@@ -3,12 +3,12 @@
 from libc.string cimport memset
 from libc.stdint cimport int64_t, uint32_t, uint8_t
 from native.actions cimport ability_refund, loadout_reset
-from native.events cimport PHASE_INTERRUPTED, event_action, event_kill, event_spawn
+from native.events cimport event_action, event_kill, event_spawn
 from native.movement cimport mover_place
 from native.philox cimport DRAW_SPAWN, philox, philox_t
 from native.rewind cimport link_reset
 from native.state cimport MAX_ATTACKERS, arena_t, attacker_t, entry_t, flight_t, MAX_MISSILES, seat_t, spawn_t
-from native.types cimport pose_t, vec3
+from native.types cimport PHASE_INTERRUPTED, pose_t, vec3
 
 cdef enum:
     SPAWN_DRAWS = 8             # spawn points tried before one that is not free is taken

@@ -13,11 +13,9 @@ from native.journal cimport record_tick
 from native.seats cimport leader, seat_pose, seat_spawn, sides_alive
 from native.snapshot cimport album_begin, entity_t
 from native.state cimport CHECKPOINT_TICKS, STEP_TIMES, arena_t, entry_t, seat_t
-from native.types cimport EFFECT_STUN, pose_t
+from native.types cimport EFFECT_STUN, END_LAST_STANDING, END_SCORE_LIMIT, END_TIME_LIMIT, pose_t
 
 cdef enum:
-    END_SCORE_LIMIT = 1
-    END_TIME_LIMIT = 2
     FLAG_ALIVE = 1
     FLAG_ON_GROUND = 2
     FLAG_PROTECTED = 4
@@ -106,7 +104,7 @@ cdef void finish(arena_t *arena, uint32_t reason) noexcept nogil:
 
 
 cdef void _limits(arena_t *arena, int64_t at_us) noexcept nogil:
-    """Where nobody comes back, the last side standing has reached all it can: it ends like a score limit,
+    """Where nobody comes back, the last side standing has reached all it can: it ends,
     provided that there ever was another."""
     cdef uint32_t score, last
     cdef uint32_t sides = 0 if arena.mode.respawns else sides_alive(arena, &last)
@@ -116,7 +114,7 @@ cdef void _limits(arena_t *arena, int64_t at_us) noexcept nogil:
     if arena.mode.score_limit > 0 and score >= <uint32_t>arena.mode.score_limit:
         finish(arena, END_SCORE_LIMIT)
     elif arena.contested and sides <= 1:
-        finish(arena, END_SCORE_LIMIT)
+        finish(arena, END_LAST_STANDING)
     elif arena.mode.time_limit_us > 0 and at_us - arena.started_us >= arena.mode.time_limit_us:
         finish(arena, END_TIME_LIMIT)
 

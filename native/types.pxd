@@ -106,6 +106,20 @@ ctypedef enum Stance:
     STANCE_CROUCH = 1
     STANCE_AIR = 2
 
+ctypedef enum EndReason:
+    END_NONE = 0
+    END_SCORE_LIMIT = 1
+    END_TIME_LIMIT = 2
+    END_REQUESTED = 3
+    END_EMPTY = 4
+    END_LAST_STANDING = 5
+
+ctypedef enum ActionPhase:
+    PHASE_NONE = 0
+    PHASE_CAST = 1
+    PHASE_EFFECT = 2
+    PHASE_INTERRUPTED = 3
+
 ctypedef enum CommandKind:      # field numbers of Command.kind
     COMMAND_NONE = 0
     COMMAND_MOVE = 5

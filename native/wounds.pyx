@@ -4,11 +4,11 @@ from libc.string cimport memset
 from libc.stdint cimport int64_t, uint32_t, uint8_t
 from native.actions cimport ability_refund, effects_any, effects_q16, shield_at, shield_spend
 from native.damage cimport damage_apply, heal_apply, strike_t, wound_t
-from native.events cimport PHASE_INTERRUPTED, event_action
+from native.events cimport event_action
 from native.seats cimport allies, seat_die, seat_hurt_by
 from native.state cimport arena_t, seat_t
 from native.types cimport (
-    EFFECT_DAMAGE_TAKEN, EFFECT_IMMUNE, MAX_HITS, REASON_DEAD, REASON_FRIENDLY_FIRE, REASON_IMMUNE,
+    PHASE_INTERRUPTED, EFFECT_DAMAGE_TAKEN, EFFECT_IMMUNE, MAX_HITS, REASON_DEAD, REASON_FRIENDLY_FIRE, REASON_IMMUNE,
     REASON_NONE, REASON_PROTECTED, hit_t, verdict_t,
 )
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from arenamesh.combat.v1 import play_pb2, verdict_pb2
+from arenamesh.combat.v1 import event_pb2, play_pb2, verdict_pb2
 from google.protobuf.descriptor import EnumDescriptor
 
 TYPES = Path(__file__).parents[2] / "native" / "types.pxd"
@@ -35,6 +35,8 @@ def contract(enumeration: EnumDescriptor, prefix: str, own: str) -> dict[str, in
         ("Reason", verdict_pb2.Reason, "REASON_", "REASON_", "REASON_NONE"),
         ("Clamp", verdict_pb2.Clamp, "CLAMP_", "CLAMP_", "CLAMP_NONE"),
         ("Region", verdict_pb2.Region, "REGION_", "REGION_", "REGION_NONE"),
+        ("EndReason", event_pb2.EndReason, "END_REASON_", "END_", "END_NONE"),
+        ("ActionPhase", event_pb2.ActionPhase, "ACTION_PHASE_", "PHASE_", "PHASE_NONE"),
         ("MoveMode", play_pb2.MoveMode, "MOVE_MODE_", "MODE_", "MODE_NONE"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -133,7 +133,7 @@ def test_where_nobody_comes_back_the_last_one_standing_wins() -> None:
     assert not match.entity(0).flags & 1
     match.judge(match.hurt(1, 2, 1000))
     match.run(0.02)
-    assert (match.arena.ended, match.arena.winner) == (event_pb2.END_REASON_SCORE_LIMIT, 2)
+    assert (match.arena.ended, match.arena.winner) == (event_pb2.END_REASON_LAST_STANDING, 2)
 
 
 def test_leaving_a_battle_royale_leaves_the_win_to_the_other() -> None:
@@ -141,7 +141,7 @@ def test_leaving_a_battle_royale_leaves_the_win_to_the_other() -> None:
     match.run(1)
     match.arena.leave(match.now, 0, event_pb2.LEAVE_REASON_LEFT)
     match.run(0.02)
-    assert (match.arena.ended, match.arena.winner) == (event_pb2.END_REASON_SCORE_LIMIT, 2)
+    assert (match.arena.ended, match.arena.winner) == (event_pb2.END_REASON_LAST_STANDING, 2)
 
 
 def test_one_player_alone_does_not_end_a_battle_royale() -> None:

@@ -2,7 +2,6 @@
 
 Named after the status codes, which is how the contract speaks of them.
 """
-# ruff: noqa: N818
 
 from __future__ import annotations
 
