@@ -27,7 +27,8 @@ ctypedef struct mover_t:
 
 # Stands still at a place, on the ground, with a fresh clock. The violation score and its time stay: the
 # caller zeroes a new mover first.
-cdef void mover_place(mover_t *mover, const move_rules_t *rules, const vec3 *position, double yaw, int64_t now_us) noexcept nogil
+cdef void mover_place(mover_t *mover, const move_rules_t *rules, const vec3 *position, double yaw,
+                      int64_t now_us) noexcept nogil
 # Accepts (and applies), corrects (mover unchanged but for clocks, budget and score: the caller sends its
 # pose) or rejects (only the score changes). Returns the Outcome; `reason` says which rule.
 cdef uint32_t move_judge(const move_rules_t *rules, const world_t *world, mover_t *mover, const move_t *move,

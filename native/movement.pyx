@@ -33,9 +33,10 @@ Swimming is a speed only: maps have no water yet, so it is no way out of gravity
 from libc.math cimport fabs, sqrt
 from libc.string cimport memset
 from native.types cimport (
-    MODE_AIR, MODE_COUNT, MODE_CROUCH, MODE_DASH, MODE_NONE, MODE_SPRINT, MODE_WALK, OUTCOME_ACCEPTED, OUTCOME_CORRECTED,
-    OUTCOME_REJECTED, REASON_BLOCKED, REASON_CLOCK_AHEAD, REASON_MODE_NOT_GRANTED, REASON_NONE, REASON_OUT_OF_BOUNDS,
-    REASON_OUT_OF_RANGE, REASON_TELEPORT, REASON_TOO_FAST, REASON_TOO_HIGH, STANCE_AIR, STANCE_CROUCH, STANCE_STAND,
+    MODE_AIR, MODE_COUNT, MODE_CROUCH, MODE_DASH, MODE_NONE, MODE_SPRINT, MODE_WALK, OUTCOME_ACCEPTED,
+    OUTCOME_CORRECTED, OUTCOME_REJECTED, REASON_BLOCKED, REASON_CLOCK_AHEAD, REASON_MODE_NOT_GRANTED,
+    REASON_NONE, REASON_OUT_OF_BOUNDS, REASON_OUT_OF_RANGE, REASON_TELEPORT, REASON_TOO_FAST,
+    REASON_TOO_HIGH, STANCE_AIR, STANCE_CROUCH, STANCE_STAND,
 )
 from native.world cimport World, world_overlaps, world_ray, world_sweep
 
@@ -66,7 +67,7 @@ cdef struct step_t:
     double across               # its horizontal length
     double speed_mps            # of the mode, with effects
     double client_s             # time by the client's clock, or else by the server's
-    double fall_s               # time gravity had: the client's, or the server's beyond the credit it may keep
+    double fall_s               # time gravity had: the client's, and the server's beyond the credit
     double lift_m               # of the mover after the move, while in the air
     uint8_t timed               # by the client's clock
     uint8_t stance
@@ -123,7 +124,8 @@ cdef uint32_t judge_claim(const move_rules_t *rules, const world_t *world, const
                           const move_t *move, int64_t now_us) noexcept nogil:
     """Rules 1 to 5: what no honest client sends."""
     cdef double x, y, z
-    if not (fabs(move.x) <= COORDINATE_MAX and fabs(move.y) <= COORDINATE_MAX and fabs(move.z) <= COORDINATE_MAX
+    if not (fabs(move.x) <= COORDINATE_MAX and fabs(move.y) <= COORDINATE_MAX
+            and fabs(move.z) <= COORDINATE_MAX
             and fabs(move.yaw) <= YAW_MAX and fabs(move.pitch) <= PITCH_MAX):       # false for NaN too
         return REASON_OUT_OF_RANGE
     if move.mode <= MODE_NONE or move.mode >= MODE_COUNT or not 0 <= move.client_time_us <= CLOCK_MAX:
@@ -217,12 +219,12 @@ cdef uint32_t judge_acceleration(const move_rules_t *rules, const mover_t *mover
 
 cdef uint32_t judge_height(const move_rules_t *rules, const mover_t *mover, const move_t *move,
                            step_t *step) noexcept nogil:
-    """Rule 8. On the ground a move rises by a step (when it ends on ground no higher than that) or by the start of a jump: at
-    most the take-off speed sqrt(2 g h) for its time, at most h. In the air it stays under an arc: the
-    greatest vertical speed there can be, which gravity lowers with time; and the jump's total stays h. What
-    the arc is above the feet is kept within the tolerance, so that many small moves win no more than one
-    large. Nothing falls faster than `fall_mps`. A dash holds its height, and so may who lands or slides on
-    a slope too steep to stand on."""
+    """Rule 8. On the ground a move rises by a step (when it ends on ground no higher than that) or by the
+    start of a jump: at most the take-off speed sqrt(2 g h) for its time, at most h. In the air it stays
+    under an arc: the greatest vertical speed there can be, which gravity lowers with time; and the jump's
+    total stays h. What the arc is above the feet is kept within the tolerance, so that many small moves win
+    no more than one large. Nothing falls faster than `fall_mps`. A dash holds its height, and so may who
+    lands or slides on a slope too steep to stand on."""
     cdef double slack = rules.tolerance_m
     cdef double step_up = 0.0
     cdef double drop = greater(rules.fall_mps * step.fall_s, rules.step_m)
@@ -322,7 +324,8 @@ cdef void find_support(const move_rules_t *rules, const world_t *world, const mo
 
 # ---- applying ---------------------------------------------------------------------------------
 
-cdef void settle(const move_rules_t *rules, mover_t *mover, const move_t *move, const step_t *step) noexcept nogil:
+cdef void settle(const move_rules_t *rules, mover_t *mover, const move_t *move,
+                 const step_t *step) noexcept nogil:
     """Takes over an accepted move."""
     cdef double v0 = take_off(rules), pace, up
     mover.budget_m = mover.budget_m - step.across

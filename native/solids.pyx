@@ -21,7 +21,8 @@ cdef vec3 vector(object value, str path) except *:
     if not isinstance(value, (list, tuple)) or len(value) != 3:
         raise ValueError(f"{path}: three numbers are needed, got {value!r}")
     for number in value:
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not abs(number) <= COORDINATE_MAX:
+        real = isinstance(number, (int, float)) and not isinstance(number, bool)
+        if not real or not abs(number) <= COORDINATE_MAX:
             raise ValueError(f"{path}: {number!r} is not a number of at most {COORDINATE_MAX:.0f} m")
     out.x, out.y, out.z = value
     return out
@@ -34,7 +35,7 @@ cdef tuple box(object value, str path):
     cdef vec3 low = vector(value["low"], f"{path}.low")
     cdef vec3 high = vector(value["high"], f"{path}.high")
     if not (low.x < high.x and low.y < high.y and low.z < high.z):
-        raise ValueError(f"{path}.low: must be below high on every axis, got {value['low']} and {value['high']}")
+        raise ValueError(f"{path}.low: must be below high on every axis, got {value!r}")
     return ((low.x, low.y, low.z), (high.x, high.y, high.z))
 
 
@@ -90,8 +91,12 @@ cdef int fill_triangle(solid_t *solid, face_t *face, object corners, str path) e
     face.corner = vector(corners[0], f"{path}[0]")
     b = vector(corners[1], f"{path}[1]")
     c = vector(corners[2], f"{path}[2]")
-    face.edge_a.x, face.edge_a.y, face.edge_a.z = b.x - face.corner.x, b.y - face.corner.y, b.z - face.corner.z
-    face.edge_b.x, face.edge_b.y, face.edge_b.z = c.x - face.corner.x, c.y - face.corner.y, c.z - face.corner.z
+    face.edge_a.x = b.x - face.corner.x
+    face.edge_a.y = b.y - face.corner.y
+    face.edge_a.z = b.z - face.corner.z
+    face.edge_b.x = c.x - face.corner.x
+    face.edge_b.y = c.y - face.corner.y
+    face.edge_b.z = c.z - face.corner.z
     solid.low.x = min(face.corner.x, b.x, c.x) - PAD
     solid.low.y = min(face.corner.y, b.y, c.y) - PAD
     solid.low.z = min(face.corner.z, b.z, c.z) - PAD
@@ -176,7 +181,7 @@ cdef list spawn_points(dict document):
 
 
 cdef int fill_solids(solid_t *solids, face_t *faces, list boxes, list triangles) except -1:
-    cdef int i
+    cdef int i, k
     for i in range(len(boxes) + len(triangles)):
         solids[i].id = i
         if i < len(boxes):
@@ -185,8 +190,9 @@ cdef int fill_solids(solid_t *solids, face_t *faces, list boxes, list triangles)
             solids[i].high.x, solids[i].high.y, solids[i].high.z = high
             solids[i].face = -1
         else:
-            solids[i].face = i - len(boxes)
-            fill_triangle(&solids[i], &faces[solids[i].face], triangles[solids[i].face], f"triangles[{solids[i].face}]")
+            k = i - len(boxes)
+            solids[i].face = k
+            fill_triangle(&solids[i], &faces[k], triangles[k], f"triangles[{k}]")
     return 0
 
 
@@ -196,7 +202,8 @@ cdef int place_solids(world_t *world, const solid_t *solids, int count) except -
     cdef solid_t *placed
     cdef node_t *nodes
     bounds = [
-        ((solids[i].low.x, solids[i].low.y, solids[i].low.z), (solids[i].high.x, solids[i].high.y, solids[i].high.z))
+        ((solids[i].low.x, solids[i].low.y, solids[i].low.z),
+         (solids[i].high.x, solids[i].high.y, solids[i].high.z))
         for i in range(count)
     ]
     tree, order = [], []

@@ -18,9 +18,11 @@ cdef class World:
     cdef readonly list spawns
 
 # Distance along the unit direction to the first solid within `reach`; `reach` itself when clear.
-cdef double world_ray(const world_t *world, const vec3 *origin, const vec3 *direction, double reach) noexcept nogil
+cdef double world_ray(const world_t *world, const vec3 *origin, const vec3 *direction,
+                      double reach) noexcept nogil
 # Can a be seen from b?
 cdef bint world_sees(const world_t *world, const vec3 *a, const vec3 *b) noexcept nogil
 # Share 0..1 of `delta` a box with half extents `half` about `centre` can go; `normal` of what stopped it.
-cdef double world_sweep(const world_t *world, const vec3 *half, const vec3 *centre, const vec3 *delta, vec3 *normal) noexcept nogil
+cdef double world_sweep(const world_t *world, const vec3 *half, const vec3 *centre, const vec3 *delta,
+                        vec3 *normal) noexcept nogil
 cdef bint world_overlaps(const world_t *world, const vec3 *half, const vec3 *centre) noexcept nogil

@@ -215,7 +215,8 @@ cdef double nearest(const world_t *world, const vec3 *origin, const vec3 *direct
     return best
 
 
-cdef double world_ray(const world_t *world, const vec3 *origin, const vec3 *direction, double reach) noexcept nogil:
+cdef double world_ray(const world_t *world, const vec3 *origin, const vec3 *direction,
+                      double reach) noexcept nogil:
     return nearest(world, origin, direction, reach, False)
 
 
@@ -290,7 +291,8 @@ cdef inline slab_t slab_of(const solid_t *solid, const face_t *faces, int i) noe
     return slab
 
 
-cdef bint moves_out(const solid_t *solid, const face_t *faces, const path_t *path, vec3 *normal) noexcept nogil:
+cdef bint moves_out(const solid_t *solid, const face_t *faces, const path_t *path,
+                    vec3 *normal) noexcept nogil:
     """A hull deep in the solid: does it leave by the nearest face, whose normal is given?"""
     cdef slab_t slab
     cdef double at, half, below, above, least = INFINITE
@@ -312,7 +314,8 @@ cdef bint moves_out(const solid_t *solid, const face_t *faces, const path_t *pat
     return dot(&path.step, normal) > 0.0
 
 
-cdef double sweep_solid(const solid_t *solid, const face_t *faces, const path_t *path, vec3 *normal) noexcept nogil:
+cdef double sweep_solid(const solid_t *solid, const face_t *faces, const path_t *path,
+                    vec3 *normal) noexcept nogil:
     """Share of the step that is free, 2 when all of it."""
     cdef span_t span
     cdef slab_t slab
