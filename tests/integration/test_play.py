@@ -393,7 +393,7 @@ async def test_the_arena_ends_the_session(combat: Worker) -> None:
     command = play_pb2.Command(slot=0, sequence=1, damage=kill)
     await stream.send(play_pb2.PlayRequest(frame=1, commands=[command]))
     code, _, notices = await ended(stream)
-    assert (code, notices) == (grpc.StatusCode.OK, ["END_REASON_SCORE_LIMIT"])
+    assert (code, notices) == (grpc.StatusCode.OK, ["END_REASON_LAST_STANDING"])
 
     async def is_written() -> bool:
         return (await combat.get(session.session_id)).status == session_pb2.SESSION_STATUS_ENDED
