@@ -28,7 +28,7 @@ cdef uint64_t _mover(uint64_t h, const mover_t *mover) noexcept nogil:
     h = _real(_real(h, mover.yaw), mover.pitch)
     h = hash_u64(h, mover.mode | <uint64_t>mover.stance << 32 | <uint64_t>mover.on_ground << 40
                  | <uint64_t>mover.paying_back << 48)
-    h = _real(_real(h, mover.budget_m), mover.rise_m)
+    h = _real(_real(_real(h, mover.budget_m), mover.rise_m), mover.lift_m)
     h = hash_u64(h, mover.last_us)
     h = hash_u64(h, mover.client_us)
     h = hash_u64(h, mover.discrepancy_us)

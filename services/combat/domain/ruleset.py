@@ -166,6 +166,10 @@ class Movement(Part):
             raise ValueError("height_m.crouch must not exceed height_m.stand")
         if self.step_m >= self.height_m.crouch:
             raise ValueError("step_m must be below height_m.crouch")
+        if self.tolerance_m >= self.half_width_m:
+            raise ValueError("tolerance_m must be below half_width_m: the judged hull is narrower by it")
+        if self.step_m + self.tolerance_m >= self.height_m.crouch:
+            raise ValueError("step_m and tolerance_m must leave some of height_m.crouch")
         return self
 
 
