@@ -105,9 +105,11 @@ class Mesh:
         try:
             with self._report.step("page") as step:
                 step.note = "built" if await page.build() else "current"
-            self._urls["page"] = self._urls["edge"]
         except StartError as error:
-            self._report.tell("skipped", step="page", reason=f"{error.message} {error.hint}".strip())
+            older = " The one built before is served." if page.exists() else ""
+            self._report.tell("skipped", step="page", reason=f"{error.message} {error.hint}{older}")
+        if page.exists():
+            self._urls["page"] = self._urls["edge"]
 
     async def _start_services(self, edge: Edge, combat: Combat) -> None:
         await _together(self._start_stores(), self._start_edge(edge))

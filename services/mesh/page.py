@@ -20,7 +20,7 @@ DIST = FOLDER / "dist"
 IMAGE = ROOT / "build" / "arenamesh.binpb"
 _LOG = ROOT / "build" / "web.log"
 NO_NODE = StartError(
-    "Node is not installed, so there is no page.",
+    "Node is not installed, so the page is not built.",
     "Debian and Ubuntu: apt-get install nodejs npm; macOS: brew install node. It needs Node 20 or newer.",
 )
 
@@ -55,11 +55,16 @@ async def build() -> bool:
     for folder in ("src", "public"):
         inputs += sorted(path for path in (FOLDER / folder).rglob("*") if path.is_file())
     stamp = FOLDER / "node_modules" / ".built"
-    if _is_current(stamp, inputs) and (DIST / "index.html").is_file():
+    if _is_current(stamp, inputs) and exists():
         return False
     await _npm("run", "build")
     _write_stamp(stamp, inputs)
     return True
+
+
+def exists() -> bool:
+    """Is there a page to serve, of whatever age?"""
+    return (DIST / "index.html").is_file()
 
 
 async def _npm(*arguments: str) -> None:

@@ -141,7 +141,7 @@ def _reason(text: str, before: str) -> str:
 
 _WORDS: dict[str, Callable[[Event], str]] = {
     "done": lambda event: f"  {event['step']:<12} {event['seconds']:6.2f} s{_reason(event['note'], ', ')}",
-    "skipped": lambda event: f"  {event['step']:<12} left out. {event['reason']}",
+    "skipped": lambda event: f"  {event['step']:<12} not done. {event['reason']}",
     "note": lambda event: f"  {event['text']}",
     "part": lambda event: f"  {event['part']} is {event['state']}{_reason(event['reason'], ': ')}",
     "ready": _summary,

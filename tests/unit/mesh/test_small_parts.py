@@ -151,7 +151,7 @@ class TestReport:
             ({"event": "stopped", "seconds": 1.26}, "Stopped in 1.3 s."),
             (
                 {"event": "skipped", "step": "page", "reason": page.NO_NODE.message},
-                f"  page         left out. {page.NO_NODE.message}",
+                f"  page         not done. {page.NO_NODE.message}",
             ),
         ],
     )
