@@ -200,12 +200,21 @@ def welcome_message(match: Match, slot: int | None) -> play_pb2.Welcome:
         ruleset_name=session.ruleset_name,
         ruleset_version=session.ruleset_version,
         last_sequence=0 if slot is None else match.arena.last_sequence(slot),
-        seats=seats(match),
+        seats=seats(match, numbered=slot is None),
     )
 
 
-def seats(match: Match) -> list[snapshot_pb2.Seat]:
-    return [snapshot_pb2.Seat(slot=slot, player_id=player, team=team) for slot, player, team in match.seats()]
+def seats(match: Match, *, numbered: bool) -> list[snapshot_pb2.Seat]:
+    """`numbered`: with the last sequence of each, for who speaks for all of them."""
+    return [
+        snapshot_pb2.Seat(
+            slot=slot,
+            player_id=player,
+            team=team,
+            last_sequence=match.arena.last_sequence(slot) if numbered else 0,
+        )
+        for slot, player, team in match.seats()
+    ]
 
 
 def expire(outbox: Outbox, caller: Principal) -> asyncio.TimerHandle:

@@ -153,7 +153,7 @@ class CombatServicer:
             session=to_message(match.session),
             server_time_us=shown.server_time_us,
             snapshot=shown.snapshot,
-            seats=seats(match),
+            seats=seats(match, numbered=False),
             state_hash=f"{match.arena.state_hash():016x}",
         )
 

@@ -435,6 +435,8 @@ async def test_a_dropped_stream_keeps_the_seat_and_reconnects(combat: Worker, ma
     assert (again.welcome.slot, again.welcome.last_sequence) == (0, 2)
     (repeat,) = await again.commands(move(0, 2))
     assert repeat.repeated
+    server = await combat.play(match, tokens.game_server())
+    assert [seat.last_sequence for seat in server.welcome.seats] == [2, 0]
 
 
 async def test_a_seat_is_given_up_in_the_end(impatient: Worker) -> None:

@@ -77,7 +77,9 @@ async def test_sequences_go_on_after_those_already_judged(mesh: Mesh, service: C
 
 async def test_a_game_server_numbers_each_seat_past_its_predecessor(mesh: Mesh, service: Combat) -> None:
     async def script(service: Combat, context: Stream) -> None:
-        await context.write(welcome(slot=None))  # the session clock says 7 s
+        answer = welcome(slot=None)
+        answer.welcome.seats.add(slot=0, player_id="ann", last_sequence=41)
+        await context.write(answer)
         async for request in frames(service, context):
             await context.write(
                 play_pb2.PlayResponse(verdicts=[service.verdict(command) for command in request.commands])
@@ -87,7 +89,7 @@ async def test_a_game_server_numbers_each_seat_past_its_predecessor(mesh: Mesh, 
     async with mesh.play("s1", OPTIONS) as match:
         assert match.slot is None
         verdicts = await match.judge(*shots(2, slot=0), *shots(2, slot=9))
-        assert [(v.slot, v.sequence) for v in verdicts] == [(0, 7000), (0, 7001), (9, 7000), (9, 7001)]
+        assert [(v.slot, v.sequence) for v in verdicts] == [(0, 42), (0, 43), (9, 1), (9, 2)]
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL])

@@ -69,17 +69,12 @@ class Ledger:
 
     def __init__(self) -> None:
         self._last: dict[int, int] = {}
-        self._first = 1
         self._open: dict[tuple[int, int], tuple[Batch, int]] = {}
 
     @property
     def unanswered(self) -> int:
         """Commands without a verdict."""
         return len(self._open)
-
-    def start_from(self, sequence: int) -> None:
-        """Seats that have sent nothing yet begin at `sequence`."""
-        self._first = max(sequence, 1)
 
     def go_on_after(self, slot: int, sequence: int) -> None:
         """The highest sequence the mesh has judged for a seat."""
@@ -95,7 +90,7 @@ class Ledger:
             raise ValueError(f"a batch has 1 to {FRAME_COMMANDS_MAX} commands, not {len(commands)}")
         batch = Batch(commands, view)
         for index, command in enumerate(commands):
-            sequence = self._last.get(command.slot, self._first - 1) + 1
+            sequence = self._last.get(command.slot, 0) + 1
             self._last[command.slot] = sequence
             command.sequence = sequence
             self._open[command.slot, sequence] = (batch, index)

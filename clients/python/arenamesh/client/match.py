@@ -263,17 +263,14 @@ class Match:
         self._receive(response)
 
     def _begin(self, response: play_pb2.PlayResponse) -> None:
-        again = bool(self.welcome.session_id)
-        self.reconnects += again
+        self.reconnects += bool(self.welcome.session_id)
         self.welcome = response.welcome
         self.world.reset(self.welcome.seats)
         self._clock.reset(self.welcome.tick_rate_hz)
         if self.slot is not None:
             self._ledger.go_on_after(self.slot, self.welcome.last_sequence)
-        elif not again:
-            # The welcome cannot say where each seat was left by a game server that stopped. The session
-            # clock in milliseconds is past it, for a seat that does less than 1,000 things a second.
-            self._ledger.start_from(response.server_time_us // 1000)
+        for seat in self.welcome.seats:
+            self._ledger.go_on_after(seat.slot, seat.last_sequence)
         self._outbox.clear()
         self._outbox.extend(self._ledger.open_batches())
         self._wake.set()
