@@ -31,7 +31,6 @@ async def play(mesh: Supervisor, *options: str, seconds: int = SECONDS, **env: s
 @pytest.mark.parametrize("options", [("--map", "foundry"), ("--one-stream",)], ids=["players", "one stream"])
 async def test_bots_fight_through_the_edge(mesh: Supervisor, options: tuple[str, ...]) -> None:
     figures = await play(mesh, "--bots", "12", "--seed", "7", *options)
-    assert figures["matches"] == 1
     assert figures["moves"] > 12 * SECONDS * 5, figures
     assert figures["shots"] > 50, figures
     assert figures["hits"] > 5, figures

@@ -159,7 +159,8 @@ class TestCommands:
         far = {**move, "x": pose["x"] + 500.0, "client_time_us": "2000"}
         verdict = (await rest.ok("POST", f"/sessions/{session}/position", {"move": far}, by=ADA))["verdict"]
         assert (verdict["outcome"], verdict["reason"]) == ("OUTCOME_REJECTED", "REASON_OUT_OF_BOUNDS")
-        hasty = {**move, "x": pose["x"] + 5.0, "client_time_us": "3000"}
+        inwards = -5.0 if pose["x"] > 0 else 5.0
+        hasty = {**move, "x": pose["x"] + inwards, "client_time_us": "3000"}
         verdict = (await rest.ok("POST", f"/sessions/{session}/position", {"move": hasty}, by=ADA))["verdict"]
         assert (verdict["outcome"], verdict["reason"]) == ("OUTCOME_CORRECTED", "REASON_TOO_FAST")
         assert verdict["correction"]["x"] == pose["x"]
