@@ -19,6 +19,7 @@ cdef class Arena:
     cdef uint32_t _entry_of(self, str player_id) except? 0xFFFFFFFF
     cdef uint32_t _team_for(self, uint32_t asked) except? 0xFFFFFFFF
     cdef void _check_seat(self, int64_t slot) except *
+    cdef void _check_written(self) except *
     cdef void _note_shown(self, int binding, uint32_t tick) noexcept
     cdef void _feed(self, const record_t *record) except *
     cdef void _feed_command(self, const record_t *record) except *

@@ -16,8 +16,8 @@ from native.judge cimport ALL_SEATS, judge_frame
 from native.ruleset cimport Ruleset
 from native.seats cimport seat_free, seat_spawn, seat_take, smallest_team, team_size
 from native.snapshot cimport snapshot_write
-from native.state cimport ID_BYTES, INPUT_BYTES, MAX_SLOTS, RECORD_BYTES, STEP_TIMES, entry_t
-from native.storage cimport arena_close, arena_open, journal_reserve
+from native.state cimport ID_BYTES, MAX_SLOTS, STEP_TIMES, entry_t
+from native.storage cimport arena_close, arena_open, reserve_frame, reserve_input, reserve_step
 from native.ticks cimport capture, finish, show, step
 from native.wire cimport (
     WIRE_OK, cursor_t, frame_t, next_command, read_frame, status_name, write_bytes, write_varint, writer_t,
@@ -98,7 +98,7 @@ cdef class Arena:
             raise Refused("ENDED")
         if self.c.active:
             raise Refused("ACTIVE")
-        journal_reserve(&self.c, INPUT_BYTES)
+        reserve_input(&self.c)
         self.c.now_us = max(self.c.now_us, now_us)
         self.c.started_us = self.c.now_us
         self.c.active = 1
@@ -117,7 +117,7 @@ cdef class Arena:
             return
         if not 1 <= reason <= 255:
             raise ValueError(f"reason is {reason}, not an EndReason")
-        journal_reserve(&self.c, INPUT_BYTES)
+        reserve_input(&self.c)
         self.c.now_us = max(self.c.now_us, now_us)
         finish(&self.c, reason)
         record_end(&self.c, reason)
@@ -187,23 +187,23 @@ cdef class Arena:
             raise Refused("ENDED")
         side = self._team_for(team)
         entry = self._entry_of(player_id)
-        journal_reserve(&self.c, INPUT_BYTES)
+        reserve_input(&self.c)
         self.c.now_us = max(self.c.now_us, now_us)
         while self.c.seat[slot].taken:
             slot += 1
         seat_take(&self.c, slot, entry, <uint8_t>side)
         self.seats[player_id] = slot
         event_join(&self.c, slot)
-        record_join(&self.c, slot, team)
         if not self.c.active:
             show(&self.c)
         elif self.c.mode.respawns:
             seat_spawn(&self.c, slot, self.c.now_us)
+        record_join(&self.c, slot, team)
         return slot
 
     def leave(self, int64_t now_us, int64_t slot, uint32_t reason):
         self._check_seat(slot)
-        journal_reserve(&self.c, INPUT_BYTES)
+        reserve_input(&self.c)
         self.c.now_us = max(self.c.now_us, now_us)
         del self.seats[self.player(slot)]
         seat_free(&self.c, slot)
@@ -253,7 +253,7 @@ cdef class Arena:
         if status != WIRE_OK:
             self.c.counters.bad_frames += 1
             raise FrameError(status_name(status))
-        journal_reserve(&self.c, head.commands * <uint64_t>RECORD_BYTES)
+        reserve_frame(&self.c, head.commands)
         self._note_shown(binding, head.acked_snapshot)
         out.at = out.start
         write_varint(out, 2, self.c.tick)
@@ -261,9 +261,12 @@ cdef class Arena:
         write_varint(out, 4, head.frame)
         judge_frame(&self.c, now_us, data, <uint32_t>PyBytes_GET_SIZE(frame), &head, binding)
         write_varint(out, 9, head.ping_us)
-        if out.full or self.c.journal.full:
-            raise RuntimeError("a verdict or record is longer than its bound")
+        self._check_written()
         return PyBytes_FromStringAndSize(<char *>out.start, out.at - out.start)
+
+    cdef void _check_written(self) except *:
+        if self.c.out.full or self.c.journal.full:
+            raise RuntimeError("a verdict or record is longer than its bound")
 
     cdef void _note_shown(self, int binding, uint32_t tick) noexcept:
         if tick > self.c.tick:
@@ -276,8 +279,9 @@ cdef class Arena:
     def advance(self, int64_t now_us):
         cdef uint32_t first = self.c.tick
         while self.c.active and tick_time(self.c.tick + 1, self.c.tick_rate) <= now_us:
-            journal_reserve(&self.c, INPUT_BYTES)
+            reserve_step(&self.c)
             step(&self.c, now_us)
+        self._check_written()
         return self.c.tick - first
 
     def take_events(self):
@@ -336,6 +340,7 @@ cdef class Arena:
                 if record.sequence != self.c.sequence + 1:
                     raise ValueError(f"record {record.sequence} follows record {self.c.sequence}")
                 journal.at = journal.start
+                self.c.events.at = self.c.events.start
                 self._feed(&record)
                 if (journal.at - journal.start != record.end - record.start
                         or memcmp(journal.start, record.start, record.end - record.start) != 0):
@@ -346,7 +351,6 @@ cdef class Arena:
             self.c.events.at = self.c.events.start
 
     cdef void _feed(self, const record_t *record) except *:
-        journal_reserve(&self.c, 2 * RECORD_BYTES)
         try:
             if record.kind == RECORD_JOIN:
                 self.join(record.time_us, record.id[:record.id_size].decode(), record.team)
@@ -359,6 +363,7 @@ cdef class Arena:
             elif record.kind == RECORD_COMMAND:
                 self._feed_command(record)
             elif self.c.active:
+                reserve_step(&self.c)
                 step(&self.c, record.time_us)
         except (Refused, ValueError) as error:
             raise ValueError(f"record {record.sequence} cannot be fed: {error}") from error
@@ -377,6 +382,7 @@ cdef class Arena:
         size = <uint32_t>(writer.at - frame)
         if writer.full or read_frame(frame, size, 1, &head) != WIRE_OK:
             raise ValueError("its command cannot be read")
+        reserve_frame(&self.c, 1)
         head.acked_snapshot = record.acked_tick
         cursor.at = frame
         cursor.end = writer.at

@@ -9,14 +9,15 @@ from native.actions cimport (
 )
 from native.damage cimport strike_t
 from native.events cimport event_action
+from native.journal cimport note_hit
 from native.seats cimport allies, eye_of, seat_pose
 from native.state cimport arena_t, seat_t
 from native.types cimport (
     EFFECT_DAMAGE, EFFECT_DAMAGE_DEALT, EFFECT_DASH, EFFECT_HEAL, EFFECT_RELOAD, EFFECT_SHIELD, EFFECT_STUN,
     MAX_HITS, OUTCOME_ACCEPTED, OUTCOME_REJECTED, PHASE_CAST, PHASE_EFFECT, REASON_BAD_TARGET, REASON_CASTING,
-    REASON_NO_LINE_OF_SIGHT, REASON_NONE, REASON_TARGET_RANGE, REASON_UNKNOWN_ACTION, SIDE_ALL, SIDE_ALLIES, TARGET_ALLY, TARGET_AREA,
-    TARGET_ENEMY, TARGET_POINT, TARGET_SELF, action_t, command_t, effect_t, hit_t, pose_t, vec3, verdict_t,
-    weapon_t,
+    REASON_NO_LINE_OF_SIGHT, REASON_NONE, REASON_TARGET_RANGE, REASON_UNKNOWN_ACTION, SIDE_ALL, SIDE_ALLIES,
+    TARGET_ALLY, TARGET_AREA, TARGET_ENEMY, TARGET_POINT, TARGET_SELF, action_t, command_t, effect_t, hit_t,
+    pose_t, vec3, verdict_t,
 )
 from native.world cimport world_sees
 from native.wounds cimport blame_t, harm, heal, hit_of, interrupt, plain_strike, why_unharmed
@@ -142,20 +143,23 @@ cdef void _bring(arena_t *arena, const deed_t *deed, uint32_t slot, const effect
 
 
 cdef void _reach(arena_t *arena, const deed_t *deed, uint32_t slot, verdict_t *verdict) noexcept nogil:
-    """All effects of the action upon one seat. Seats beyond MAX_HITS are met but not listed."""
+    """All effects of the action upon one seat. Without a verdict (NULL: a cast that ends at a tick), or
+    beyond MAX_HITS, only the record tells of it."""
     cdef hit_t unlisted
     cdef hit_t *hit
-    cdef uint32_t i, known = verdict.hits
-    cdef vec3 *seen
-    hit = hit_of(verdict, slot, 0.0)
+    cdef uint32_t i
+    hit = hit_of(verdict, slot, 0.0) if verdict != NULL else NULL
     if hit == NULL:
         memset(&unlisted, 0, sizeof(unlisted))
+        unlisted.slot = slot
         hit = &unlisted
-    elif verdict.hits > known:
-        arena.evidence.target[known] = arena.seat[slot].mover.position
+    else:
+        arena.evidence.target[verdict.hits - 1] = arena.seat[slot].mover.position
     for i in range(deed.action.effects):
         _bring(arena, deed, slot, &deed.action.effect[i], hit)
     hit.health_milli = arena.seat[slot].body.health_milli
+    if hit == &unlisted:
+        note_hit(arena, deed.slot, 0, deed.index + 1, 0, hit)
 
 
 cdef void _take_effect(arena_t *arena, const deed_t *deed, verdict_t *verdict) noexcept nogil:
@@ -237,28 +241,38 @@ cdef void _finish_cast(arena_t *arena, uint32_t slot, int64_t at_us) noexcept no
     seat.loadout.cast_action = 0
     if _why_no_target(arena, &deed) != REASON_NONE:
         return
-    arena.verdict.hits = 0
-    _take_effect(arena, &deed, &arena.verdict)
+    _take_effect(arena, &deed, NULL)
 
 
 cdef void _periods(arena_t *arena, uint32_t slot, int64_t at_us) noexcept nogil:
     """Damage and healing over time: every period that is due."""
     cdef seat_t *seat = &arena.seat[slot]
-    cdef active_t *running
+    cdef active_t running
     cdef hit_t hit
-    cdef uint32_t i, _
-    memset(&hit, 0, sizeof(hit))
+    cdef uint32_t i, periods, _
     for i in range(seat.loadout.effects):
-        running = &seat.loadout.effect[i]
-        if running.effect.kind != EFFECT_DAMAGE and running.effect.kind != EFFECT_HEAL:
+        if seat.loadout.effect[i].effect.kind not in (EFFECT_DAMAGE, EFFECT_HEAL):
             continue
-        for _ in range(effect_periods(running, at_us)):
+        periods = effect_periods(&seat.loadout.effect[i], at_us)
+        if periods == 0:
+            continue
+        running = seat.loadout.effect[i]    # who dies loses it
+        memset(&hit, 0, sizeof(hit))
+        hit.slot = slot
+        hit.health_milli = seat.body.health_milli
+        for _ in range(periods):
             if running.effect.kind == EFFECT_HEAL:
                 heal(arena, slot, running.effect.amount_milli, &hit)
-            elif why_unharmed(arena, running.source, slot, at_us, at_us) == REASON_NONE:
+            else:
+                hit.reason = why_unharmed(arena, running.source, slot, at_us, at_us)
+                if hit.reason:
+                    break       # all of them are at one time
                 _hurt(arena, running.source, slot, running.effect.amount_milli, at_us, &hit)
             if not seat.alive:
-                return          # and its effects with it
+                break
+        note_hit(arena, running.source, 0, running.action, 0, &hit)
+        if not seat.alive:
+            return
 
 
 cdef void effects_step(arena_t *arena, uint32_t slot, int64_t at_us) noexcept nogil:

@@ -1,16 +1,18 @@
 """Projectiles fly from where they were thrown, in the present: they are seen coming, so nothing is
 rewound. Each tick moves them along a parabola in a straight piece, with bounces within it."""
 
+from libc.string cimport memset
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint8_t
 from native.actions cimport effects_q16
 from native.damage cimport blast_share, crit_drawn, scale_q16, strike_t
 from native.events cimport event_blast, millimetres
 from native.hitreg cimport blast, contact_t, sweep
+from native.journal cimport note_hit
 from native.philox cimport DRAW_CRIT, philox, philox_t
 from native.seats cimport shooter_of
 from native.snapshot cimport missile_t
 from native.state cimport MAX_MISSILES, arena_t, flight_t
-from native.types cimport EFFECT_DAMAGE_DEALT, FALLOFF_NONE, MAX_HITS, REASON_NONE, hit_t, vec3, weapon_t
+from native.types cimport EFFECT_DAMAGE_DEALT, FALLOFF_NONE, MAX_HITS, hit_t, vec3, weapon_t
 from native.wounds cimport blame_t, harm, plain_strike, why_unharmed
 
 cdef enum:
@@ -67,7 +69,14 @@ cdef void _hurt(arena_t *arena, flight_t *flight, const contact_t *contact, int3
     cdef hit_t hit
     cdef philox_t draw
     cdef int64_t at_us = flight.at_us
-    if why_unharmed(arena, flight.owner, contact.slot, at_us, at_us) != REASON_NONE:
+    memset(&hit, 0, sizeof(hit))
+    hit.slot = contact.slot
+    hit.region = contact.region
+    hit.distance_m = contact.distance
+    hit.health_milli = arena.seat[contact.slot].body.health_milli
+    hit.reason = why_unharmed(arena, flight.owner, contact.slot, at_us, at_us)
+    if hit.reason:
+        note_hit(arena, flight.owner, flight.weapon + 1, 0, flight.sequence, &hit)
         return
     strike = plain_strike(weapon.damage_milli)
     strike.share_q16 = share_q16
@@ -84,9 +93,9 @@ cdef void _hurt(arena_t *arena, flight_t *flight, const contact_t *contact, int3
     blame.weapon = flight.weapon + 1
     blame.region = contact.region
     blame.distance_m = contact.distance
-    hit.lethal = 0
-    hit.dealt_milli = hit.armour_milli = hit.shield_milli = hit.overkill_milli = 0
+    hit.critical = strike.critical
     arena.counters.hits += harm(arena, contact.slot, &strike, &blame, at_us, &hit) > 0
+    note_hit(arena, flight.owner, flight.weapon + 1, 0, flight.sequence, &hit)
 
 
 cdef void _explode(arena_t *arena, flight_t *flight, int direct) noexcept nogil:

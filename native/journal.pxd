@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from native.state cimport arena_t
-from native.types cimport command_t, verdict_t
+from native.types cimport command_t, hit_t
 
 # The input of one record.
 ctypedef enum RecordKind:       # field numbers of JournalRecord.input
@@ -28,7 +28,11 @@ ctypedef struct record_t:
     uint32_t acked_tick
     uint8_t trusted
 
-# Each counts one record and, when the arena keeps a journal, writes it.
+# A hit that no verdict lists, for the record of what is being judged; `weapon` and `action` plus one.
+cdef void note_hit(arena_t *arena, uint32_t source, uint32_t weapon, uint32_t action, uint32_t sequence,
+                   const hit_t *hit) noexcept nogil
+# Each counts one record and, when the arena keeps a journal, writes it, with the hits and events since the
+# last one. There is room: see `storage`.
 cdef void record_join(arena_t *arena, uint32_t slot, uint32_t team) noexcept nogil
 cdef void record_leave(arena_t *arena, uint32_t slot, uint32_t reason) noexcept nogil
 cdef void record_start(arena_t *arena) noexcept nogil

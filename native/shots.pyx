@@ -1,6 +1,7 @@
 """A shot is judged where the shooter saw its targets, hurts them as they are now, and costs a round."""
 
 from libc.math cimport sqrt
+from libc.string cimport memset
 from libc.stdint cimport int64_t, int32_t, uint32_t, uint8_t
 from native.actions cimport effects_q16, weapon_fire
 from native.damage cimport crit_drawn, kept_share, scale_q16, strike_t
@@ -9,6 +10,7 @@ from native.flights cimport free_flights, launch
 from native.history cimport history_at, history_sample, instant_t, tick_time
 from native.hitreg cimport contact_t, hitscan, melee, scatter
 from native.philox cimport DRAW_CRIT, DRAW_SPREAD, philox, philox_t
+from native.journal cimport note_hit
 from native.rewind cimport rewind_view, view_t
 from native.seats cimport allies, eye_of, seat_pose, shooter_of
 from native.state cimport MAX_DRAWS, arena_t, evidence_t, seat_t
@@ -36,6 +38,7 @@ cdef struct firing_t:
     instant_t instant
     vec3 origin
     vec3 direction
+    hit_t drawn                 # life the weapon gave the shooter
 
 
 cdef uint32_t _pellets(const weapon_t *weapon) noexcept nogil:
@@ -142,7 +145,6 @@ cdef void _wound(arena_t *arena, firing_t *firing, const contact_t *contact, int
     cdef strike_t strike = plain_strike(weapon.damage_milli)
     cdef blame_t blame
     cdef int64_t before = hit.dealt_milli
-    cdef hit_t mine
     strike.distance_m = contact.distance
     strike.share_q16 = share_q16
     strike.region_q16 = weapon.region_q16[contact.region]
@@ -158,8 +160,7 @@ cdef void _wound(arena_t *arena, firing_t *firing, const contact_t *contact, int
     hit.critical |= critical
     harm(arena, contact.slot, &strike, &blame, firing.now_us, hit)
     if weapon.lifesteal_q16 and hit.dealt_milli > before and arena.seat[firing.slot].alive:
-        mine.healed_milli = 0
-        heal(arena, firing.slot, scale_q16(hit.dealt_milli - before, weapon.lifesteal_q16), &mine)
+        heal(arena, firing.slot, scale_q16(hit.dealt_milli - before, weapon.lifesteal_q16), &firing.drawn)
 
 
 cdef bint _meet(arena_t *arena, firing_t *firing, const contact_t *contact, int32_t share_q16, bint critical,
@@ -210,6 +211,8 @@ cdef void _strike(arena_t *arena, firing_t *firing, verdict_t *verdict) noexcept
     cdef double stopped, end
     cdef bint critical, any_hit = False
     cdef vec3 way, shown
+    memset(&firing.drawn, 0, sizeof(firing.drawn))
+    firing.drawn.slot = firing.slot
     for pellet in range(_pellets(weapon)):
         way = _pellet_way(arena, firing, pellet)
         critical = _critical(arena, firing, pellet)
@@ -231,6 +234,8 @@ cdef void _strike(arena_t *arena, firing_t *firing, verdict_t *verdict) noexcept
             shown.z = firing.origin.z + way.z * end
     event_shot(arena, firing.slot, firing.weapon_index, &firing.origin, &shown, any_hit)
     arena.counters.hits += any_hit
+    if firing.drawn.healed_milli:
+        note_hit(arena, firing.slot, firing.weapon_index + 1, 0, 0, &firing.drawn)
 
 
 cdef void _throw(arena_t *arena, firing_t *firing) noexcept nogil:

@@ -24,8 +24,10 @@ cdef enum:
     KEPT_BYTES = 4096           # ... as long as their bytes fit; over it: the oldest go
     COMMAND_BYTES = 512         # a longer command (unknown fields) is refused unread
     VERDICT_BYTES = 1024        # no encoded verdict is longer
-    RECORD_BYTES = 3072         # no command's journal record is longer ...
-    INPUT_BYTES = 192           # ... and no other record
+    RECORD_BYTES = 3072         # no command's journal record is longer, ...
+    INPUT_BYTES = 192           # ... and no other record, but for its hits ...
+    HIT_BYTES = 96              # ... of at most so much each ...
+    EVENT_BYTES = 64            # ... and its events
     CHECKPOINT_TICKS = 64       # state hash in the journal
     ALBUM_TICKS = 64            # snapshots that can be a baseline
     STEP_TIMES = 256            # ticks whose send time is known, for round trips
@@ -171,5 +173,7 @@ ctypedef struct arena_t:
     # Output.
     uint8_t journalling
     writer_t journal
+    writer_t hits               # of the record that is being judged: what no verdict lists ...
+    writer_t caused             # ... and what happened by it
     writer_t events
     writer_t out

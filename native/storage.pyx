@@ -1,7 +1,8 @@
 """Everything an arena will need is taken here, sized by its seats and by what one frame may hold. Pages
 that are never written (the answer to 1,024 commands of 16 hits each, say) cost no memory.
 
-The journal alone may grow later, between calls: see `journal_reserve`.
+Only what is written for the journal may grow later, between calls: see `_reserve`. No record ever loses
+anything: before each call there is room for the most it could write.
 """
 
 from libc.stdlib cimport calloc, free, malloc, realloc
@@ -9,16 +10,17 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from native.history cimport history_close, history_open
 from native.snapshot cimport album_close, album_open
 from native.state cimport (
-    ALBUM_TICKS, KEPT_BYTES, KEPT_VERDICTS, MAX_MISSILES, RECORD_BYTES, VERDICT_BYTES, arena_t, entry_t,
-    kept_t, seat_t, spawn_t,
+    ALBUM_TICKS, EVENT_BYTES, HIT_BYTES, INPUT_BYTES, KEPT_BYTES, KEPT_VERDICTS, MAX_MISSILES, RECORD_BYTES,
+    VERDICT_BYTES, arena_t, entry_t, kept_t, seat_t, spawn_t,
 )
+from native.types cimport MAX_ACTIVE_EFFECTS, MAX_HITS
 from native.wire cimport writer_t
 
 cdef enum:
     HEAD_BYTES = 1024           # of an answer, besides verdicts
     ENTITY_BYTES = 128          # no entity or projectile of a snapshot is longer
-    EVENT_BYTES = 512           # of the event buffer, for each seat ...
-    EVENT_BYTES_LEAST = 32768   # ... and for all
+    SHOWN_BYTES = 512           # of the event buffer, for each seat ...
+    SHOWN_BYTES_LEAST = 32768   # ... and for all
     ROSTER_FACTOR = 4           # people who may ever sit, for each seat; more are refused
 
 
@@ -48,6 +50,13 @@ cdef int _place_spawns(arena_t *arena, list spawns) except -1:
     return 0
 
 
+cdef uint64_t _most_hits(const arena_t *arena) noexcept nogil:
+    """Of one step: every projectile ends in a full blast, every effect strikes everybody, and everybody's
+    cast ends and reaches everybody. More than a command can do."""
+    cdef uint64_t slots = arena.slots
+    return MAX_MISSILES * <uint64_t>MAX_HITS + slots * MAX_ACTIVE_EFFECTS + slots * slots
+
+
 cdef int arena_open(arena_t *arena, list spawns) except -1:
     cdef uint64_t slots = arena.slots
     cdef uint64_t answer = arena.max_commands * <uint64_t>VERDICT_BYTES
@@ -68,8 +77,12 @@ cdef int arena_open(arena_t *arena, list spawns) except -1:
             or arena.mask == NULL or arena.scratch.distance == NULL or arena.scratch.candidate == NULL):
         raise MemoryError
     _open_writer(&arena.out, HEAD_BYTES + max(answer, shown))
-    _open_writer(&arena.events, EVENT_BYTES_LEAST + slots * EVENT_BYTES)
+    _open_writer(&arena.events, SHOWN_BYTES_LEAST + slots * SHOWN_BYTES)
+    _open_writer(&arena.hits, _most_hits(arena) * HIT_BYTES)
+    # In one step a seat can come to life and die again, and the match can end.
+    _open_writer(&arena.caused, (2 * slots + 1) * EVENT_BYTES)
     _open_writer(&arena.journal, 4 * RECORD_BYTES)
+    reserve_step(arena)
     return 0
 
 
@@ -86,23 +99,46 @@ cdef void arena_close(arena_t *arena) noexcept:
     free(arena.scratch.candidate)
     free(arena.out.start)
     free(arena.events.start)
+    free(arena.hits.start)
+    free(arena.caused.start)
     free(arena.journal.start)
 
 
-cdef int journal_reserve(arena_t *arena, uint64_t size) except -1:
-    """Grows when the caller has not taken the journal for long, or frames become larger. One that takes
-    it regularly soon sees no more growth."""
-    cdef writer_t *journal = &arena.journal
-    cdef uint64_t used = journal.at - journal.start
+cdef int _reserve(writer_t *writer, uint64_t size) except -1:
+    """Grows when the caller has not taken the journal for long, frames become larger or ticks fuller. One
+    that takes it regularly soon sees no more growth; pages that are never written cost nothing."""
+    cdef uint64_t used = writer.at - writer.start
     cdef uint64_t room
     cdef uint8_t *start
-    if not arena.journalling or <uint64_t>(journal.end - journal.at) >= size:
+    if <uint64_t>(writer.end - writer.at) >= size:
         return 0
-    room = max(2 * <uint64_t>(journal.end - journal.start), used + size)
-    start = <uint8_t *>realloc(journal.start, room)
+    room = max(2 * <uint64_t>(writer.end - writer.start), used + size)
+    start = <uint8_t *>realloc(writer.start, room)
     if start == NULL:
         raise MemoryError
-    journal.start = start
-    journal.at = start + used
-    journal.end = start + room
+    writer.start = start
+    writer.at = start + used
+    writer.end = start + room
     return 0
+
+
+cdef int reserve_frame(arena_t *arena, uint32_t commands) except -1:
+    """Nobody comes to life within a frame, so in all its commands nobody dies twice."""
+    cdef uint64_t unlisted = arena.slots - MAX_HITS if arena.slots > <uint32_t>MAX_HITS else 0
+    if not arena.journalling:
+        return 0
+    return _reserve(&arena.journal, commands * (RECORD_BYTES + unlisted * HIT_BYTES)
+                    + arena.slots * EVENT_BYTES)
+
+
+cdef int reserve_step(arena_t *arena) except -1:
+    if not arena.journalling:
+        return 0
+    return _reserve(&arena.journal, INPUT_BYTES + _most_hits(arena) * HIT_BYTES
+                    + (2 * arena.slots + 1) * EVENT_BYTES)
+
+
+cdef int reserve_input(arena_t *arena) except -1:
+    if not arena.journalling:
+        return 0
+    return _reserve(&arena.journal, INPUT_BYTES + (arena.slots + 1) * EVENT_BYTES)

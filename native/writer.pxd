@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from native.protobuf cimport MOST_FIELD, double_bits, float_bits, put_fixed, put_tag, put_varint, zigzag
-from native.types cimport verdict_t
+from native.types cimport hit_t, verdict_t
 
 ctypedef struct writer_t:
     uint8_t *start
@@ -12,6 +12,7 @@ ctypedef struct writer_t:
 
 # One Verdict as field `number` of the enclosing message; 0 when it did not fit.
 cdef int write_verdict(writer_t *writer, uint32_t number, const verdict_t *verdict) noexcept nogil
+cdef void write_hit(writer_t *writer, uint32_t number, const hit_t *hit) noexcept nogil
 cdef void write_bytes(writer_t *writer, uint32_t number, const uint8_t *data, uint32_t size) noexcept nogil
 # Bytes as they are: whole fields that were written before, or the inside of a packed field.
 cdef void write_raw(writer_t *writer, const uint8_t *data, uint64_t size) noexcept nogil

@@ -102,7 +102,8 @@ cdef inline uint32_t _millimetres(double metres) noexcept nogil:
     return <uint32_t>scaled if 0.0 <= scaled < 4294967296.0 else UINT32_MAX if scaled > 0.0 else 0
 
 
-cdef uint8_t *_put_hit(uint8_t *at, const hit_t *hit) noexcept nogil:
+# Its fields take less than 0x80 bytes, so its length is one byte; `number` is below 16.
+cdef uint8_t *_put_hit(uint8_t *at, uint32_t number, const hit_t *hit) noexcept nogil:
     cdef uint8_t *start = at + 2
     at = put_field(start, 1, hit.slot)
     at = put_field(at, 2, hit.region)
@@ -116,8 +117,13 @@ cdef uint8_t *_put_hit(uint8_t *at, const hit_t *hit) noexcept nogil:
     at = put_field(at, 10, hit.lethal != 0)
     at = put_field(at, 11, _clip(hit.healed_milli))
     at = put_field(at, 12, hit.reason)
-    put_tag(start - 2, 9, 2)[0] = <uint8_t>(at - start)
+    put_tag(start - 2, number, 2)[0] = <uint8_t>(at - start)
     return at
+
+
+cdef void write_hit(writer_t *writer, uint32_t number, const hit_t *hit) noexcept nogil:
+    cdef uint8_t scratch[MOST_HIT]
+    write_raw(writer, scratch, _put_hit(scratch, number, hit) - scratch)
 
 
 cdef inline uint8_t *_put_float(uint8_t *at, uint32_t number, double value) noexcept nogil:
@@ -152,7 +158,7 @@ cdef uint8_t *_put_verdict(uint8_t *at, uint32_t number, const verdict_t *verdic
     at = put_field(at, 7, _clip(verdict.rewind_us))
     at = put_field(at, 8, verdict.clamp)
     for i in range(min(verdict.hits, MAX_HITS)):
-        at = _put_hit(at, &verdict.hit[i])
+        at = _put_hit(at, 9, &verdict.hit[i])
     if verdict.corrected:
         at = _put_correction(at, verdict)
     at = put_field(at, 11, verdict.ammo)
