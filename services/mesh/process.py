@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.mesh.errors import StartError
 
-_PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 4096
 _TAIL_LINES = 12
 
@@ -42,22 +41,20 @@ class Process:
     @classmethod
     async def start(cls, program: Program) -> Process:
         """Raises StartError when there is no such executable."""
+        if shutil.which(program.command[0]) is None:
+            raise StartError(f"{program.command[0]} cannot be run: there is no such program.")
         program.log.parent.mkdir(parents=True, exist_ok=True)
         with program.log.open("ab") as log:
             position = log.tell()
-            try:
-                child = await asyncio.create_subprocess_exec(
-                    *program.command,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=program.folder,
-                    env={**os.environ, **program.environment},
-                    start_new_session=True,
-                    preexec_fn=_die_with_parent(os.getpid(), program.stop_signal),
-                )
-            except OSError as error:
-                raise StartError(f"{program.command[0]} cannot be run: {error.strerror}.") from error
+            child = await asyncio.create_subprocess_exec(
+                *_bound_to_us(program),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=program.folder,
+                env={**os.environ, **program.environment},
+                start_new_session=True,
+            )
         process = cls(program, child)
         process._log_from = position
         return process
@@ -121,15 +118,12 @@ def ending(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _die_with_parent(parent: int, stop_signal: signal.Signals) -> Callable[[], None] | None:
-    """Linux signals the child when the supervisor is gone, whatever ended it. Others cannot."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl
+def _bound_to_us(program: Program) -> tuple[str | Path, ...]:
+    """The command, so that Linux signals it when the supervisor is gone, whatever ended that. Others cannot.
 
-    def arrange() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(stop_signal))
-        if os.getppid() != parent:  # it went before we asked
-            os._exit(1)
-
-    return arrange
+    Arranged by `setpriv`, which becomes the program. Not by a `preexec_fn`: Python between fork and exec can
+    hang on what another thread held.
+    """
+    if not sys.platform.startswith("linux") or shutil.which("setpriv") is None:
+        return program.command
+    return ("setpriv", "--pdeathsig", program.stop_signal.name.removeprefix("SIG"), "--", *program.command)

@@ -64,6 +64,11 @@ def test_no_placeholder_and_no_secret_is_left(tmp_path: Path) -> None:
     assert "thirty-two" not in text
 
 
+def test_every_change_of_health_counts_at_once(tmp_path: Path) -> None:
+    combat = machine(tmp_path)["static_resources"]["clusters"][0]
+    assert combat["common_lb_config"]["update_merge_window"] == "0s"
+
+
 def test_kubernetes_hashes_sessions_to_pod_names_not_addresses(tmp_path: Path) -> None:
     combat = kubernetes(tmp_path)["static_resources"]["clusters"][0]
     found = [
