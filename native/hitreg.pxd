@@ -45,9 +45,3 @@ cdef int sweep(const history_t *history, const rig_t *rig, const world_t *world,
                contact_t *out, double *share, vec3 *normal) noexcept nogil
 # A direction drawn evenly from the cone of half angle `spread` about `direction`.
 cdef vec3 scatter(const vec3 *direction, double spread, uint32_t draw_a, uint32_t draw_b) noexcept nogil
-
-# Compiles the `rig` of a ruleset; ValueError with the path of the first thing wrong.
-cdef int rig_from(dict document, rig_t *out) except -1
-
-cdef class Rig:             # the Python door
-    cdef rig_t c

@@ -7,25 +7,14 @@ truth value a seat, False leaves it out. `on_break`: as in `native.history`. `wo
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from native.history import History
+from native.rig import Rig
 from native.world import World
 
 Point = tuple[float, float, float]
 Pose = tuple[float, float, float, float, float, int, int]
 Contact = tuple[int, int, int, float, float, Pose]
-
-class Rig:
-    """Hitboxes of a body, compiled from the `rig` of a ruleset."""
-
-    def __init__(self, document: dict[str, Any]) -> None:
-        """Raises ValueError with the path of the first thing wrong."""
-    @property
-    def reach(self) -> float:
-        """Radius of the sphere about the point at height `centre` of the axis that holds every shape."""
-    @property
-    def centre(self) -> float: ...
 
 def hitscan_at(
     history: History,

@@ -4,9 +4,8 @@ import hashlib
 import json
 
 from libc.string cimport memset
-
-from native.hitreg cimport rig_from
 from native.movement cimport move_rules_from
+from native.rig cimport rig_from
 from native.types cimport (
     ARMOUR_ABSORB, ARMOUR_NONE, ARMOUR_PERCENT, ARMOUR_RATING, BREAK_CLAMP, BREAK_PRESENT, BREAK_REJECT,
     EFFECT_DAMAGE, EFFECT_DAMAGE_DEALT, EFFECT_DAMAGE_TAKEN, EFFECT_DASH, EFFECT_HEAL, EFFECT_IMMUNE,

@@ -34,6 +34,7 @@ from native.history import History
 from native.reference import history as twin_history
 from native.reference import hitreg as twin
 from native.reference.geometry import BOX, CAPSULE, Vec
+from native.rig import Rig
 from native.world import World
 from tests.bench.report import Row
 
@@ -147,7 +148,7 @@ def native_judge(match: Match) -> Judge:
         for seat in range(match.players):
             x, y, z, yaw = match.pose(tick, seat)
             history.put(seat, x, y, z, yaw, stance=int(match.stance[tick, seat]))
-    rig = hitreg.Rig(RIG)
+    rig = Rig(RIG)
     rays, world = match.rays, match.world
 
     def judge() -> NDArray[np.int32]:

@@ -22,13 +22,14 @@ from native.reference import hitreg as twin
 from native.reference.geometry import Shape, Vec
 from native.reference.history import CLAMP, PRESENT, REJECT, Pose
 from native.reference.hitreg import Contact, Scene
+from native.rig import Rig
 from native.world import World
 from tests.support.signed_distance import first_touch, signed_distance
 
 HUMANOID: dict[str, Any] = json.loads(
     (Path(__file__).parents[3] / "services/combat/data/rigs/humanoid.json").read_text()
 )
-RIG = hitreg.Rig(HUMANOID)
+RIG = Rig(HUMANOID)
 RIG_TWIN = twin.Rig.from_document(HUMANOID)
 RATE = 30
 
@@ -532,4 +533,4 @@ def test_a_wrong_rig_is_named_by_its_path(change: Any, message: str) -> None:
     if isinstance(change, list):
         change = {"shapes": HUMANOID["shapes"] | {"air": change}}
     with pytest.raises(ValueError, match=message):
-        hitreg.Rig(HUMANOID | change)
+        Rig(HUMANOID | change)
