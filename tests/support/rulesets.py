@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,15 @@ def _default() -> dict[str, Any]:
     return load_ruleset(DEFAULT)
 
 
+@cache
+def _default_text() -> str:
+    return json.dumps(_default())
+
+
 def default_document() -> dict[str, Any]:
     """A fresh copy of the complete default document, to be changed at will."""
-    return copy.deepcopy(_default())
+    document: dict[str, Any] = json.loads(_default_text())
+    return document
 
 
 def ruleset_with(**parts: Any) -> Ruleset:

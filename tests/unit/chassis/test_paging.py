@@ -5,7 +5,7 @@ import json
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.chassis import paging
@@ -23,6 +23,7 @@ def test_negative_size() -> None:
     assert caught.value.violations[0].field == "page_size"
 
 
+@settings(max_examples=300)
 @given(st.lists(st.text(), min_size=1, max_size=3), st.text())
 def test_a_token_brings_its_key_back(last: list[str], query: str) -> None:
     token = paging.encode(last, query)
@@ -57,6 +58,7 @@ def test_a_made_up_token(body: object) -> None:
     refused(base64.urlsafe_b64encode(json.dumps(body).encode()).decode())
 
 
+@settings(max_examples=300)
 @given(st.text(max_size=40).filter(bool))
 def test_any_text_is_refused_in_words(token: str) -> None:
     refused(token)

@@ -22,7 +22,7 @@ from arenamesh.client import World
 from arenamesh.client.ledger import Ledger
 from arenamesh.client.view import ViewClock
 from arenamesh.combat.v1 import play_pb2, verdict_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from native.arena import Arena
@@ -222,6 +222,7 @@ def test_every_way_is_walked_along_edges(map_id: str) -> None:
             assert there in [to for to, _ in terrain._next[here]]
 
 
+@settings(max_examples=300)
 @given(st.integers(0, 10_000), st.floats(-3, 3), st.floats(-0.5, 0.5))
 def test_an_aim_reacts_like_a_person_and_settles(seed: int, yaw: float, pitch: float) -> None:
     aim = Aim(Random(seed), steadiness=1.0)

@@ -9,7 +9,7 @@ import pytest
 from arenamesh.client import Feed, View, World
 from arenamesh.client.view import ViewClock
 from arenamesh.combat.v1 import event_pb2, snapshot_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 Entity = snapshot_pb2.Entity
@@ -47,6 +47,7 @@ def test_an_unknown_baseline_asks_for_a_full_snapshot() -> None:
     assert world.tick == 0
 
 
+@settings(max_examples=500)
 @given(st.integers(0, 2**32))
 def test_deltas_rebuild_every_state(seed: int) -> None:
     """Encodes each state as a difference to any held one, the plain way, and decodes it again."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from native.actions import Loadout
 from native.reference.actions import Effect
 from native.reference.actions import Loadout as Twin
 from native.ruleset import Ruleset
-from tests.support.rulesets import action_document, default_document, ruleset_with, weapon_document
+from tests.support.draw import Draw, draws
+from tests.support.rulesets import action_document, default_document, named, ruleset_with, weapon_document
 
 NONE = 0
 UNKNOWN_WEAPON, FIRE_RATE, NO_AMMO, RELOADING = 20, 21, 22, 23
@@ -21,6 +22,7 @@ DAMAGE, HEAL, SHIELD, SPEED, DEALT, STUN = 1, 2, 3, 4, 5, 7
 SECOND = 1_000_000
 Q16 = 65536
 REWIND = default_document()["rewind"]
+ONE_MODE = [named("modes", "duel")]  # compiled in less time
 EFFECTS_ONLY = ruleset_with(weapons=[weapon_document()], actions=[])
 
 
@@ -143,20 +145,22 @@ def test_a_cost_is_paid_and_grows_back() -> None:
     assert player.resource(1000 * SECOND) == 100_000
 
 
-@given(st.integers(0, 10**9), st.lists(st.integers(0, 3 * SECOND), max_size=50))
-def test_the_resource_does_not_drift_with_how_often_it_is_touched(rate: int, steps: list[int]) -> None:
+@given(draws)
+def test_the_resource_does_not_drift_with_how_often_it_is_touched(draw: Draw) -> None:
     """A use that costs nothing writes the resource down; many of them are the same as none."""
+    rate = draw.whole(0, 10 ** draw.randint(0, 9))
     rules = ruleset_with(
         player={"health": 1, "armour": 0, "shield_max": 0, "resource": 10**6, "resource_per_s": rate / 1000},
         weapons=[weapon_document()],
+        modes=ONE_MODE,
         actions=[action_document(), action_document(name="spend", cost=10**6)],
     )
     touched, left = Loadout(rules), Loadout(rules)
     touched.use(1, 0)
     left.use(1, 0)
     now = 0
-    for step in steps:
-        now += step
+    for _ in range(draw.randint(0, 30)):
+        now += draw.whole(0, 3 * SECOND)
         assert touched.use(0, now) == NONE
         assert touched.resource(now) == left.resource(now) == min(rate * now // SECOND, 10**9)
 
@@ -273,46 +277,61 @@ def state(player: Loadout | Twin) -> State:
     )
 
 
-microseconds = st.sampled_from([0, 1, 1000, 33_333, 100_000, 500_000, SECOND, 3 * SECOND]) | st.integers(
-    0, 10**8
-)
+Calls = list[tuple[int, tuple[Any, ...]]]
 
 
-def seconds(most: float) -> st.SearchStrategy[float]:
-    return st.sampled_from([0, 0.001, 0.1, 0.5, 1.0]) | st.floats(0, most)
+def microseconds(draw: Draw) -> int:
+    if draw.chance(0.5):
+        return draw.choice((0, 1, 1000, 33_333, 100_000, 500_000, SECOND, 3 * SECOND))
+    return draw.whole(0, 10**8)
 
 
-weapons = st.builds(
-    lambda interval, magazine, reserve, reload: {
-        "fire_interval_s": interval,
-        "magazine": magazine,
-        "reserve": reserve if magazine else 0,
-        "reload_s": reload,
-    },
-    seconds(3),
-    st.integers(0, 4),
-    st.integers(0, 6),
-    seconds(5),
-)
-actions = st.fixed_dictionaries(
-    {"cooldown_s": seconds(10), "charges": st.integers(1, 4), "cost": st.sampled_from([0, 0.001, 30, 100])}
-)
-effects = st.fixed_dictionaries(
-    {"kind": st.sampled_from([DAMAGE, SHIELD, SPEED]), "duration_us": microseconds},
-    optional={
-        "amount_milli": st.integers(0, 60_000) | st.integers(0, 2**62),
-        "amount_q16": st.integers(0, 3 * Q16) | st.integers(0, 2**31 - 1),
-        "period_us": microseconds,
-        "speed_mps": st.floats(0, 50),
-    },
-)
+def seconds(draw: Draw, most: int) -> float:
+    return draw.choice((0, 0.001, 0.1, 0.5, 1.0)) if draw.chance(0.5) else draw.real(0, most)
 
 
-def run_both(ruleset: Ruleset, steps: list[tuple[int, tuple[Any, ...]]]) -> None:
+def gun_of(draw: Draw, name: str) -> dict[str, Any]:
+    magazine = draw.randint(0, 4)
+    return weapon_document(
+        name=name,
+        fire_interval_s=seconds(draw, 3),
+        magazine=magazine,
+        reserve=draw.randint(0, 6) if magazine else 0,
+        reload_s=seconds(draw, 5),
+    )
+
+
+def ability_of(draw: Draw, name: str) -> dict[str, Any]:
+    return action_document(
+        name=name,
+        cooldown_s=seconds(draw, 10),
+        charges=draw.randint(1, 4),
+        cost=draw.choice((0, 0.001, 30, 100)),
+    )
+
+
+def effect_of(draw: Draw) -> Effect:
+    effect = Effect(kind=draw.choice((DAMAGE, SHIELD, SPEED)), duration_us=microseconds(draw))
+    if draw.chance(0.75):
+        effect["amount_milli"] = draw.whole(0, draw.choice((60_000, 2**62)))
+    if draw.chance(0.75):
+        effect["amount_q16"] = draw.whole(0, draw.choice((3 * Q16, 2**31 - 1)))
+    if draw.chance(0.5):
+        effect["period_us"] = microseconds(draw)
+    if draw.chance(0.5):
+        effect["speed_mps"] = draw.real(0, 50)
+    return effect
+
+
+def calls_of(draw: Draw, most: int, *kinds: Callable[[], tuple[Any, ...]]) -> Calls:
+    return [(microseconds(draw), draw.choice(kinds)()) for _ in range(draw.randint(0, most))]
+
+
+def run_both(ruleset: Ruleset, calls: Calls) -> None:
     """Each step waits and then calls a method, by name; a last argument `now` is added where it takes one."""
     native, twin = Loadout(ruleset), Twin(ruleset)
     now = 0
-    for wait, (method, *arguments) in steps:
+    for wait, (method, *arguments) in calls:
         now += wait
         if method == "periods" and arguments[0] >= len(native.effects):
             continue
@@ -334,55 +353,40 @@ def check_views(native: Loadout, twin: Twin, now: int) -> None:
             assert native.has(kind, time) == twin.has(kind, time)
 
 
-def steps(*calls: st.SearchStrategy[tuple[Any, ...]]) -> st.SearchStrategy[list[tuple[int, tuple[Any, ...]]]]:
-    return st.lists(st.tuples(microseconds, st.one_of(*calls)), max_size=25)
-
-
-@given(
-    st.lists(weapons, min_size=1, max_size=2),
-    st.sampled_from([0, 0.05, 0.3]),
-    steps(
-        st.tuples(st.just("fire"), st.integers(0, 2)),
-        st.tuples(st.just("fire"), st.just(0)),
-        st.tuples(st.just("settle")),
-        st.tuples(st.just("reload")),
-    ),
-)
-def test_weapons_equal_their_twin(guns: Any, jitter: float, calls: Any) -> None:
+@given(draws)
+def test_weapons_equal_their_twin(draw: Draw) -> None:
     ruleset = ruleset_with(
-        weapons=[weapon_document(name=f"gun{index}", **gun) for index, gun in enumerate(guns)],
+        weapons=[gun_of(draw, f"gun{index}") for index in range(draw.randint(1, 2))],
         actions=[],
-        rewind=REWIND | {"jitter_max_s": jitter},
+        modes=ONE_MODE,
+        rewind=REWIND | {"jitter_max_s": draw.choice((0, 0.05, 0.3))},
     )
-    run_both(ruleset, calls)
+    fire = (lambda: ("fire", draw.randint(0, 2)), lambda: ("fire", 0))
+    run_both(ruleset, calls_of(draw, 16, *fire, lambda: ("settle",), lambda: ("reload",)))
 
 
-@given(
-    st.lists(actions, min_size=1, max_size=2),
-    st.sampled_from([0, 0.001, 7, 1000]),
-    steps(
-        st.tuples(st.just("use"), st.integers(0, 2)),
-        st.tuples(st.just("use"), st.just(0)),
-        st.tuples(st.just("refund"), st.integers(0, 2)),
-    ),
-)
-def test_abilities_equal_their_twin(kinds: Any, rate: float, calls: Any) -> None:
+@given(draws)
+def test_abilities_equal_their_twin(draw: Draw) -> None:
+    rate = draw.choice((0, 0.001, 7, 1000))
     ruleset = ruleset_with(
         player={"health": 1, "armour": 0, "shield_max": 0, "resource": 100, "resource_per_s": rate},
         weapons=[weapon_document()],
-        actions=[action_document(name=f"act{index}", **kind) for index, kind in enumerate(kinds)],
+        modes=ONE_MODE,
+        actions=[ability_of(draw, f"act{index}") for index in range(draw.randint(1, 2))],
     )
-    run_both(ruleset, calls)
+    use = (lambda: ("use", draw.randint(0, 2)), lambda: ("use", 0))
+    run_both(ruleset, calls_of(draw, 16, *use, lambda: ("refund", draw.randint(0, 2))))
 
 
-@given(
-    steps(
-        st.tuples(st.just("add_effect"), effects, st.integers(0, 2), st.integers(0, 9)),
-        st.tuples(st.just("add_effect"), effects, st.integers(0, 2), st.integers(0, 9)),
-        st.tuples(st.just("periods"), st.integers(0, 15)),
-        st.tuples(st.just("spend_shield"), st.integers(0, 2**62) | st.integers(0, 90_000)),
-        st.tuples(st.just("expire")),
-    ),
-)
-def test_effects_equal_their_twin(calls: Any) -> None:
-    run_both(EFFECTS_ONLY, calls)
+@given(draws)
+def test_effects_equal_their_twin(draw: Draw) -> None:
+    def add() -> tuple[Any, ...]:
+        return "add_effect", effect_of(draw), draw.randint(0, 2), draw.randint(0, 9)
+
+    def periods() -> tuple[Any, ...]:
+        return "periods", draw.randint(0, 15)
+
+    def spend() -> tuple[Any, ...]:
+        return "spend_shield", draw.whole(0, draw.choice((90_000, 2**62)))
+
+    run_both(EFFECTS_ONLY, calls_of(draw, 25, add, add, periods, spend, lambda: ("expire",)))

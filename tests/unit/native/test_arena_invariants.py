@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cache
 
 from arenamesh.combat.v1 import play_pb2, verdict_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from native.ruleset import Ruleset
 from tests.support.arenas import Match, at, make_rules
+from tests.support.draw import Draw, draws
 
 PLAYERS = 4
 WEAPONS = ("rifle", "shotgun", "sniper", "knife", "medic_beam")
@@ -23,16 +24,9 @@ def rules() -> Ruleset:
     return make_rules(weapons__knife__lifesteal=0, modes__deathmatch__respawn_s=0.1)
 
 
-steps = st.lists(
-    st.tuples(
-        st.sampled_from(("shot", "hurt", "heal", "wait", "repeat", "move")),
-        st.integers(0, PLAYERS - 1),
-        st.integers(0, PLAYERS - 1),
-        st.integers(0, 200),
-    ),
-    min_size=1,
-    max_size=24,
-)
+def step_of(draw: Draw) -> Step:
+    kind = draw.choice(("shot", "hurt", "heal", "wait", "repeat", "move"))
+    return kind, draw.randrange(PLAYERS), draw.randrange(PLAYERS), draw.whole(0, 200)
 
 
 def command_of(match: Match, step: Step) -> play_pb2.Command:
@@ -49,8 +43,9 @@ def command_of(match: Match, step: Step) -> play_pb2.Command:
     return match.move(slot, (x, y + amount * 0.001, z))
 
 
-@given(steps)
-def test_health_stays_in_bounds_and_verdicts_tell_every_change(script: list[Step]) -> None:
+@settings(max_examples=2_000)
+@given(draws)
+def test_health_stays_in_bounds_and_verdicts_tell_every_change(draw: Draw) -> None:
     match = Match(rules(), players=[f"p{i}" for i in range(PLAYERS)], spawns=SPAWNS)
     match.run(0.02)
     match.events()
@@ -58,7 +53,8 @@ def test_health_stays_in_bounds_and_verdicts_tell_every_change(script: list[Step
     dealt = dict.fromkeys(range(PLAYERS), 0)
     deaths = 0
     last: play_pb2.Command | None = None
-    for step in script:
+    for _ in range(draw.randint(1, 24)):
+        step = step_of(draw)
         if step[0] == "wait":
             match.run((20 + step[3]) / 1000)
             for event in match.events():
@@ -94,6 +90,7 @@ def test_health_stays_in_bounds_and_verdicts_tell_every_change(script: list[Step
     assert sum(row[3] for row in rows) <= deaths
 
 
+@settings(max_examples=500)
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_whatever_bytes_come_the_arena_goes_on(frames: list[bytes]) -> None:
     match = Match(rules())

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from native import damage, philox
 from native.reference import damage as twin
 from native.reference.damage import Body, Strike
+from tests.support.draw import Draw, draws
 
 NO_ARMOUR = {"kind": "none"}
 TEAM_FORTRESS = {"kind": "smooth", "reference_m": 512}
 Q16 = 65536
 DRAW_CRIT = 2
+FACTORS = ("share_q16", "region_q16", "crit_q16", "dealt_q16", "taken_q16")
 
 
 def q16(factor: float) -> int:
@@ -225,60 +228,77 @@ def test_as_many_critical_hits_as_the_chance_says(chance: float) -> None:
 
 # ---- the twin ----------------------------------------------------------------------------------------
 
-amounts = st.integers(0, 2**63 - 1) | st.integers(0, 1_000_000)
-signed = st.integers(-(2**63), 2**63 - 1) | st.integers(-400_000, 400_000)
-factors = st.integers(0, 4 * Q16) | st.integers(-(2**31), 2**31 - 1)
-distances = st.floats(0, 500) | st.floats(allow_nan=True)
-share = st.floats(0, 1)
+
+def amount(draw: Draw) -> int:
+    return draw.whole(0, draw.choice((2**63 - 1, 1_000_000)))
 
 
-def curves() -> st.SearchStrategy[dict[str, Any]]:
-    reach = st.lists(st.floats(0, 1e4), min_size=1, max_size=8, unique=True).map(sorted)
-    return reach.flatmap(
-        lambda at: st.lists(st.floats(0, 4), min_size=len(at), max_size=len(at)).map(
-            lambda factor: {"kind": "curve", "curve": list(zip(at, factor, strict=True))}
-        )
+def signed(draw: Draw) -> int:
+    return draw.whole(*draw.choice(((-(2**63), 2**63 - 1), (-400_000, 400_000))))
+
+
+def factor_of(draw: Draw) -> int:
+    return draw.whole(*draw.choice(((0, 4 * Q16), (-(2**31), 2**31 - 1))))
+
+
+def odd_float(draw: Draw) -> float:
+    """Any of the bit patterns: huge ones, tiny ones, infinities, and every kind of not a number."""
+    if draw.chance(0.25):
+        return draw.choice((math.nan, math.inf, -math.inf, -0.0, 5e-324, 1.7976931348623157e308))
+    value: float = struct.unpack("=d", draw.randbytes(8))[0]
+    return value
+
+
+def distance_of(draw: Draw) -> float:
+    return draw.real(0, 500) if draw.chance(0.5) else odd_float(draw)
+
+
+def falloff_of(draw: Draw) -> dict[str, Any]:
+    kind = draw.choice(("none", "curve", "smooth", "exponential"))
+    if kind == "curve":
+        reaches = sorted({draw.real(0, draw.choice((600, 10_000))) for _ in range(draw.randint(1, 8))})
+        return {"kind": kind, "curve": [(reach, draw.real(0, 4)) for reach in reaches]}
+    # From a millimetre, each magnitude as likely as the others.
+    metres = min(1e4, 10.0 ** draw.uniform(-3.0, 4.1))
+    return {"kind": kind} | {"smooth": {"reference_m": metres}, "exponential": {"half_m": metres}}.get(
+        kind, {}
     )
 
 
-falloffs = st.one_of(
-    st.just({"kind": "none"}),
-    curves(),
-    st.floats(1e-3, 1e4).map(lambda metres: {"kind": "smooth", "reference_m": metres}),
-    st.floats(1e-3, 1e4).map(lambda metres: {"kind": "exponential", "half_m": metres}),
-)
-armours = st.one_of(
-    st.just({"kind": "none"}),
-    st.just({"kind": "rating"}),
-    st.floats(0, 2).map(lambda part: {"kind": "percent", "percent": part}),
-    st.builds(
-        lambda part, bonus: {"kind": "absorb", "health_share": part, "bonus": bonus},
-        st.floats(0, 2),
-        st.floats(0, 9),
-    ),
-)
-strikes = st.fixed_dictionaries(
-    {"base_milli": signed},
-    optional={
-        "distance_m": distances,
-        "share_q16": factors,
-        "region_q16": factors,
-        "critical": st.booleans(),
-        "crit_q16": factors,
-        "dealt_q16": factors,
-        "taken_q16": factors,
-        "bypass": st.booleans(),
-        "falloff": falloffs | st.none(),
-    },
-)
-bodies = st.fixed_dictionaries(
-    {"health_milli": amounts},
-    optional={"armour_milli": signed, "shield_milli": amounts, "health_max_milli": amounts},
-)
+def armour_of(draw: Draw) -> dict[str, Any]:
+    kind = draw.choice(("none", "rating", "percent", "absorb"))
+    if kind == "percent":
+        return {"kind": kind, "percent": draw.real(0, 2)}
+    if kind == "absorb":
+        return {"kind": kind, "health_share": draw.real(0, 2), "bonus": draw.real(0, 9)}
+    return {"kind": kind}
 
 
-@given(armours, strikes, bodies)
-def test_apply_equals_its_twin_and_loses_nothing(armour: Any, strike: Any, body: Any) -> None:
+def some(draw: Draw, fields: dict[str, Callable[[Draw], Any]]) -> dict[str, Any]:
+    """Each of the fields, or not."""
+    return {name: make(draw) for name, make in fields.items() if draw.chance(0.5)}
+
+
+def strike_of(draw: Draw) -> Any:
+    fields: dict[str, Callable[[Draw], Any]] = dict.fromkeys(FACTORS, factor_of)
+    fields |= dict.fromkeys(("critical", "bypass"), lambda draw: draw.chance(0.5))
+    fields |= {"distance_m": distance_of, "falloff": lambda draw: draw.choice((falloff_of(draw), None))}
+    return {"base_milli": signed(draw)} | some(draw, fields)
+
+
+def body_of(draw: Draw) -> Any:
+    fields: dict[str, Callable[[Draw], Any]] = {
+        "armour_milli": signed,
+        "shield_milli": amount,
+        "health_max_milli": amount,
+    }
+    return {"health_milli": amount(draw)} | some(draw, fields)
+
+
+@given(draws)
+def test_apply_equals_its_twin_and_loses_nothing(draw: Draw) -> None:
+    armour: Any = armour_of(draw)
+    strike, body = strike_of(draw), body_of(draw)
     wound, after = damage.apply(armour, strike, body)
     assert (wound, after) == twin.apply(armour, strike, body)
     parts = wound["dealt_milli"], wound["armour_milli"], wound["shield_milli"], wound["overkill_milli"]
@@ -289,30 +309,40 @@ def test_apply_equals_its_twin_and_loses_nothing(armour: Any, strike: Any, body:
     assert wound["lethal"] == (after["health_milli"] == 0 < body["health_milli"])
 
 
-@given(bodies, signed)
-def test_heal_equals_its_twin(body: Any, amount: int) -> None:
-    assert damage.heal(body, amount) == twin.heal(body, amount)
+@given(draws)
+def test_heal_equals_its_twin(draw: Draw) -> None:
+    body, healed = body_of(draw), signed(draw)
+    assert damage.heal(body, healed) == twin.heal(body, healed)
 
 
-@given(falloffs, distances)
-def test_falloff_equals_its_twin(falloff: Any, distance: float) -> None:
+@given(draws)
+def test_falloff_equals_its_twin(draw: Draw) -> None:
+    falloff: Any = falloff_of(draw)
+    distance = distance_of(draw)
     factor = damage.falloff(falloff, distance)
     assert factor == twin.falloff_factor(falloff, distance)
     assert 0 <= factor <= 4
 
 
-@given(signed, factors)
-def test_scaling_equals_its_twin(milli: int, factor: int) -> None:
+@given(draws)
+def test_scaling_equals_its_twin(draw: Draw) -> None:
+    milli, factor = signed(draw), factor_of(draw)
     assert damage.scaled(milli, factor) == twin.scale_q16(milli, factor)
 
 
-@given(st.integers(0, Q16), st.integers(0, 32), st.floats(allow_nan=True) | share)
-def test_shares_equal_their_twins(kept: int, passed: int, part: float) -> None:
+@given(draws)
+def test_shares_equal_their_twins(draw: Draw) -> None:
+    kept, passed = draw.whole(0, Q16), draw.randint(0, 32)
+    part = draw.real(0, 1) if draw.chance(0.5) else odd_float(draw)
     assert damage.kept_share_q16(kept, passed) == twin.kept_share(kept, passed)
     assert damage.blast_share_q16(kept, part) == twin.blast_share(kept, part)
     assert kept <= damage.blast_share_q16(kept, part) <= Q16
 
 
-@given(st.integers(0, 2**32), st.integers(0, 2**32 - 1))
-def test_critical_equals_its_twin(chance: int, draw: int) -> None:
-    assert damage.is_critical(chance, draw) == twin.is_critical(chance, draw)
+@given(draws)
+def test_critical_equals_its_twin(draw: Draw) -> None:
+    chance = draw.whole(0, 2**32)
+    drawn = (
+        min(max(chance + draw.randint(-1, 1), 0), 2**32 - 1) if draw.chance(0.25) else draw.getrandbits(32)
+    )
+    assert damage.is_critical(chance, drawn) == twin.is_critical(chance, drawn)

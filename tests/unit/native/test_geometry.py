@@ -16,11 +16,8 @@ from hypothesis import strategies as st
 from native import geometry
 from native.reference import geometry as twin
 from native.reference.geometry import BOX, CAPSULE, MISS, SPHERE, Shape, Vec
+from tests.support.draw import Draw, draws
 from tests.support.signed_distance import first_touch, signed_distance
-
-small = st.floats(-3.0, 3.0, width=32)
-size = st.floats(0.015625, 1.5, width=32)
-angle = st.floats(-7.0, 7.0, width=32)
 
 
 def unit(v: Vec) -> Vec:
@@ -28,29 +25,45 @@ def unit(v: Vec) -> Vec:
     return Vec(v.x / scale, v.y / scale, v.z / scale)
 
 
-vectors = st.builds(Vec, small, small, small)
-shapes = st.one_of(
-    st.builds(lambda a, r: Shape(SPHERE, a, radius=r), vectors, size),
-    st.builds(lambda a, b, r: Shape(CAPSULE, a, b, r), vectors, vectors, size),
-    st.builds(lambda a, r: Shape(CAPSULE, a, a, r), vectors, size),
-    st.builds(lambda a, x, y, z, t: Shape(BOX, a, Vec(x, y, z), turn=t), vectors, size, size, size, angle),
-)
+AXES = (Vec(1.0, 0.0, 0.0), Vec(0.0, -1.0, 0.0), Vec(0.0, 0.0, 1.0))
 
 
-@st.composite
-def rays_near(draw: st.DrawFn) -> tuple[Vec, Vec, Shape]:
+def vector(draw: Draw) -> Vec:
+    return Vec(draw.real(-3.0, 3.0), draw.real(-3.0, 3.0), draw.real(-3.0, 3.0))
+
+
+def size(draw: Draw) -> float:
+    return draw.real(0.015625, 1.5)
+
+
+def heading(draw: Draw) -> Vec:
+    while True:
+        tilt = vector(draw)
+        if twin.dot(tilt, tilt) > 0.01:
+            return unit(tilt)
+
+
+def solid(draw: Draw) -> Shape:
+    a, kind = vector(draw), draw.choice((SPHERE, CAPSULE, CAPSULE, BOX))
+    if kind == SPHERE:
+        return Shape(SPHERE, a, radius=size(draw))
+    if kind == CAPSULE:
+        return Shape(CAPSULE, a, a if draw.chance(0.5) else vector(draw), size(draw))
+    return Shape(BOX, a, Vec(size(draw), size(draw), size(draw)), turn=draw.real(-7.0, 7.0))
+
+
+def ray_near(draw: Draw, shape: Shape) -> tuple[Vec, Vec]:
     """A ray aimed at a point near a shape, from within it up to 300 m away, often along an axis."""
-    shape = draw(shapes)
-    aim = twin.add(shape.a, draw(vectors))
-    axes = st.sampled_from([Vec(1.0, 0.0, 0.0), Vec(0.0, -1.0, 0.0), Vec(0.0, 0.0, 1.0)])
-    tilt = vectors.filter(lambda v: twin.dot(v, v) > 0.01)
-    along_axis = st.just(twin.subtract(shape.b, shape.a)).filter(lambda v: twin.dot(v, v) > 0.01)
-    choices = [axes, tilt, tilt, along_axis] if twin.dot(shape.b, shape.b) > 0.1 else [axes, tilt]
-    if twin.dot(twin.subtract(shape.b, shape.a), twin.subtract(shape.b, shape.a)) <= 0.01:
-        choices = [axes, tilt]
-    direction = unit(draw(st.one_of(choices)))
-    away = draw(st.one_of(st.floats(-4.0, 4.0, width=32), st.floats(0.0, 300.0, width=32)))
-    return twin.along(aim, direction, -away), direction, shape
+    directions = [draw.choice(AXES), heading(draw), heading(draw)]
+    aim = shape.a
+    if shape.kind == CAPSULE:
+        axis = twin.subtract(shape.b, shape.a)
+        aim = twin.along(aim, axis, draw.real(0.0, 1.0))
+        if twin.dot(axis, axis) > 0.01:
+            directions.append(unit(axis))
+    aim = twin.along(aim, vector(draw), draw.choice((0.0, 0.25, 0.5, 1.0)))
+    direction = draw.choice(directions)
+    return twin.along(aim, direction, -draw.real(*draw.choice(((-4.0, 4.0), (0.0, 300.0))))), direction
 
 
 def native_ray(origin: Vec, direction: Vec, shape: Shape, inflate: float = 0.0) -> float:
@@ -59,14 +72,16 @@ def native_ray(origin: Vec, direction: Vec, shape: Shape, inflate: float = 0.0) 
     )
 
 
-@given(rays_near(), st.sampled_from([0.0, 0.0625, 0.5]))
-def test_rays_equal_the_twin(case: tuple[Vec, Vec, Shape], inflate: float) -> None:
-    origin, direction, shape = case
-    assert native_ray(*case, inflate) == twin.ray_shape(origin, direction, shape, inflate)
+@given(draws)
+def test_rays_equal_the_twin(draw: Draw) -> None:
+    shape, inflate = solid(draw), draw.choice((0.0, 0.0625, 0.5))
+    ray = ray_near(draw, shape)
+    assert native_ray(*ray, shape, inflate) == twin.ray_shape(*ray, shape, inflate)
 
 
-@given(vectors, shapes)
-def test_nearest_points_equal_the_twin(point: Vec, shape: Shape) -> None:
+@given(draws)
+def test_nearest_points_equal_the_twin(draw: Draw) -> None:
+    point, shape = vector(draw), solid(draw)
     found = geometry.nearest(point, shape.kind, shape.a, shape.b, shape.radius, shape.turn)
     assert found == twin.nearest_on_shape(point, shape)
 
@@ -74,10 +89,11 @@ def test_nearest_points_equal_the_twin(point: Vec, shape: Shape) -> None:
 # ---- first judge: signed distance and root search ---------------------------------------------
 
 
-@given(rays_near(), st.sampled_from([0.0, 0.0, 0.25]))
-def test_rays_agree_with_a_walk_by_signed_distance(case: tuple[Vec, Vec, Shape], inflate: float) -> None:
-    origin, direction, shape = case
-    judged = native_ray(*case, inflate)
+@given(draws)
+def test_rays_agree_with_a_walk_by_signed_distance(draw: Draw) -> None:
+    shape, inflate = solid(draw), draw.choice((0.0, 0.0, 0.25))
+    origin, direction = ray_near(draw, shape)
+    judged = native_ray(origin, direction, shape, inflate)
     reach = math.dist(shape.a, origin) + 20.0
     true, margin = first_touch(
         lambda t: signed_distance(twin.along(origin, direction, t), shape) - inflate, reach
@@ -103,17 +119,10 @@ def exact_square_to_line(origin: Vec, direction: Vec, point: Vec) -> Fraction:
     return ww - wd * wd / dd
 
 
-@given(
-    vectors,
-    vectors.filter(lambda v: twin.dot(v, v) > 0.01),
-    size,
-    st.integers(-40, 40),
-    st.floats(3.0, 1000.0, width=32),
-)
-def test_grazing_spheres_are_judged_as_in_rational_numbers(
-    centre: Vec, tilt: Vec, radius: float, steps: int, away: float
-) -> None:
-    direction = unit(tilt)
+@given(draws)
+def test_grazing_spheres_are_judged_as_in_rational_numbers(draw: Draw) -> None:
+    centre, direction, radius = vector(draw), heading(draw), size(draw)
+    steps, away = draw.randint(-40, 40), draw.real(3.0, 1000.0)
     side = unit(twin.cross(direction, Vec(0.0, 0.0, 1.0) if abs(direction.z) < 0.9 else Vec(1.0, 0.0, 0.0)))
     # As near to the edge as a few roundings of the radius.
     aim = twin.along(centre, side, radius * (1.0 + steps * 2.0**-50))
@@ -125,12 +134,12 @@ def test_grazing_spheres_are_judged_as_in_rational_numbers(
         assert margin < 4e-16 * (away + 10.0)
 
 
-@given(vectors, size, st.integers(-40, 40), st.floats(3.0, 1000.0, width=32), angle)
-def test_grazing_capsules_are_judged_as_in_rational_numbers(
-    a: Vec, radius: float, steps: int, away: float, turn: float
-) -> None:
+@given(draws)
+def test_grazing_capsules_are_judged_as_in_rational_numbers(draw: Draw) -> None:
     """Across an upright capsule, at half height: the cylinder decides."""
-    sine, cosine = twin.sincos(turn)
+    a, radius = vector(draw), size(draw)
+    steps, away = draw.randint(-40, 40), draw.real(3.0, 1000.0)
+    sine, cosine = twin.sincos(draw.real(-7.0, 7.0))
     direction, side = Vec(cosine, sine, 0.0), Vec(-sine, cosine, 0.0)
     b = Vec(a.x, a.y, a.z + 2.0)
     aim = twin.along(Vec(a.x, a.y, a.z + 1.0), side, radius * (1.0 + steps * 2.0**-50))

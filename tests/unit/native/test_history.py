@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from native.history import History
 from native.reference import history as twin
 from native.reference.history import CLAMP, PRESENT, REJECT, Pose, tick_time
+from tests.support.draw import Draw, draws
 
-metres = st.floats(-1000.0, 1000.0)
-radians = st.floats(-6300.0, 6300.0)
-rates = st.sampled_from([10, 20, 30, 60, 64, 128])
+RATES = (10, 20, 30, 60, 64, 128)
 
 
 class Pair:
@@ -39,28 +38,28 @@ class Pair:
         return reference
 
 
-@st.composite
-def lives(draw: st.DrawFn, rows: int) -> list[Pose | None]:
+def life_of(draw: Draw, rows: int) -> list[Pose | None]:
     """One seat over some ticks; None is absent or dead. A new life is a new epoch, as is a teleport."""
     life: list[Pose | None] = []
-    epoch = draw(st.integers(0, 255))
+    epoch = draw.whole(0, 255)
     for _ in range(rows):
-        event = draw(st.sampled_from(["walk", "walk", "walk", "away", "teleport"]))
+        event = draw.choice(("walk", "walk", "walk", "away", "teleport"))
         if event == "away":
             life.append(None)
         else:
             if event == "teleport" or (life and life[-1] is None):
                 epoch = (epoch + 1) % 256
-            pose = Pose(draw(metres), draw(metres), draw(metres), draw(radians), draw(radians))
-            life.append(pose._replace(stance=epoch % 4, epoch=epoch))
+            x, y, z = (draw.real(-1000.0, 1000.0) for _ in range(3))
+            yaw, pitch = draw.real(-6300.0, 6300.0), draw.real(-6300.0, 6300.0)
+            life.append(Pose(x, y, z, yaw, pitch, stance=epoch % 4, epoch=epoch))
     return life
 
 
-@given(st.data(), st.integers(2, 9), rates, st.integers(0, 1_000_000))
-def test_equals_the_twin(data: st.DataObject, ticks: int, rate: int, first: int) -> None:
-    rows = data.draw(st.integers(1, 12))
-    pair = Pair(ticks, 2, rate)
-    seats = [data.draw(lives(rows)) for _ in range(2)]
+@given(draws)
+def test_equals_the_twin(draw: Draw) -> None:
+    rate, first, rows = draw.choice(RATES), draw.whole(0, 1_000_000), draw.randint(1, 12)
+    pair = Pair(draw.randint(2, 9), 2, rate)
+    seats = [life_of(draw, rows) for _ in range(2)]
     for tick in range(rows):
         pair.begin(first + tick)
         for slot, life in enumerate(seats):
@@ -68,7 +67,8 @@ def test_equals_the_twin(data: st.DataObject, ticks: int, rate: int, first: int)
             if pose is not None:
                 pair.put(slot, pose)
     span = (tick_time(max(0, first - 2), rate), tick_time(first + rows + 2, rate))
-    for time_us in data.draw(st.lists(st.integers(*span), min_size=1, max_size=4)):
+    for _ in range(draw.randint(1, 4)):
+        time_us = draw.whole(*span) if draw.chance(0.5) else tick_time(first + draw.randint(0, rows), rate)
         instant = pair.reference.at(time_us)
         size = pair.native.ticks
         assert pair.native.at(time_us) == (
@@ -83,7 +83,7 @@ def test_equals_the_twin(data: st.DataObject, ticks: int, rate: int, first: int)
                 pair.sample(slot, time_us, policy)
 
 
-@given(st.integers(0, 2**32 - 2), rates)
+@given(st.integers(0, 2**32 - 2), st.sampled_from(RATES))
 def test_tick_times_are_found_again(tick: int, rate: int) -> None:
     history = History(4, 1, rate)
     history.begin(tick)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from native import hitreg
 from native.history import History
@@ -24,6 +23,7 @@ from native.reference.history import CLAMP, PRESENT, REJECT, Pose
 from native.reference.hitreg import Contact, Scene
 from native.rig import Rig
 from native.world import World
+from tests.support.draw import Draw, draws
 from tests.support.signed_distance import first_touch, signed_distance
 
 HUMANOID: dict[str, Any] = json.loads(
@@ -59,19 +59,25 @@ class Stage:
         return {"mask": self.mask, "skip": self.skip}
 
 
-close = st.floats(-1.25, 1.25, width=32)
-turns = st.floats(-7.0, 7.0, width=32)
-directions = st.builds(Vec, close, close, st.floats(-0.4, 0.4)).filter(lambda v: geometry.dot(v, v) > 0.01)
+def about(draw: Draw) -> Vec:
+    return Vec(draw.real(-1.25, 1.25), draw.real(-1.25, 1.25), draw.real(-1.25, 1.25))
 
 
-@st.composite
-def worlds(draw: st.DrawFn, origin: Vec, direction: Vec) -> World | None:
+def heading(draw: Draw) -> Vec:
+    """A direction, not far from level."""
+    while True:
+        tilt = Vec(draw.real(-1.25, 1.25), draw.real(-1.25, 1.25), draw.real(-0.4, 0.4))
+        if geometry.dot(tilt, tilt) > 0.01:
+            return unit(tilt)
+
+
+def obstacle(draw: Draw, origin: Vec, direction: Vec) -> World | None:
     """Nothing, or a crate or a pane on or near the ray."""
-    if draw(st.booleans()):
+    if draw.chance(0.5):
         return None
-    at = geometry.along(origin, direction, draw(st.floats(-2.0, 40.0, width=32)))
-    at = geometry.add(at, Vec(draw(close), draw(close), draw(close)))
-    size = draw(st.floats(0.125, 1.0, width=32))
+    at = geometry.along(origin, direction, draw.real(-2.0, draw.choice((5.0, 40.0))))
+    at = geometry.along(at, about(draw), draw.choice((0.0, 0.5, 1.0)))
+    size = draw.real(0.125, 1.0)
     far = 4000.0
     document: dict[str, Any] = {
         "map_id": "test",
@@ -82,7 +88,7 @@ def worlds(draw: st.DrawFn, origin: Vec, direction: Vec) -> World | None:
         "spawns": [{"at": [0, 0, 0], "yaw": 0.0, "team": 0}],
         "waypoints": [],
     }
-    if draw(st.booleans()):
+    if draw.chance(0.5):
         document["boxes"] = [{"low": [p - size for p in at], "high": [p + size for p in at]}]
     else:
         corners = [[at.x - size, at.y, at.z - size], [at.x + size, at.y, at.z - size]]
@@ -90,66 +96,59 @@ def worlds(draw: st.DrawFn, origin: Vec, direction: Vec) -> World | None:
     return World(document)
 
 
-def jitters() -> list[tuple[float, float, float, float]]:
-    """Steps aside (x, y, z) and yaws. Drawn once, so that a whole row of poses costs hypothesis few choices;
-    one number in four is nothing, and half of the yaws are quarter turns."""
-    rng = random.Random(1)
-
-    def step(width: float) -> float:
-        return 0.0 if rng.random() < 0.25 else rng.uniform(-width, width)
-
-    def yaw() -> float:
-        return rng.randrange(-4, 5) * math.pi / 2.0 if rng.random() < 0.5 else rng.uniform(-7.0, 7.0)
-
-    return [(0.0, 0.0, 0.0, 0.0), *((step(0.5), step(0.5), step(0.75), yaw()) for _ in range(511))]
-
-
-JITTERS = jitters()
 EVENTS = ("walk", "walk", "walk", "walk", "stance", "teleport", "away")
-cells = st.integers(0, len(JITTERS) * len(EVENTS) - 1)
-places = st.integers(-6, 120).map(lambda half_metres: half_metres / 2.0)
 
 
-@st.composite
-def stages(draw: st.DrawFn) -> Stage:
-    seats, rows = draw(st.integers(1, 5)), draw(st.integers(1, 3))
-    far = draw(st.sampled_from([0.0, 0.0, 300.0, 3000.0]))
-    origin = Vec(far + draw(close), -far + draw(close), 1.5 + draw(close))
-    direction = unit(draw(directions))
+def step(draw: Draw, x: float, y: float, z: float) -> tuple[float, float, float, float]:
+    """Where a body stands and which way it turns: its feet about 0.9 m under the ray at (x, y, z), so that
+    about half of the rays meet it."""
+
+    def aside(width: float) -> float:
+        return 0.0 if draw.chance(0.25) else draw.uniform(-width, width)
+
+    yaw = draw.randrange(-4, 5) * math.pi / 2.0 if draw.chance(0.5) else draw.uniform(-7.0, 7.0)
+    return x + aside(0.5), y + aside(0.5), z - 0.9 + aside(0.75), yaw
+
+
+def stage_of(draw: Draw) -> Stage:
+    seats, rows = draw.randint(1, 5), draw.randint(1, 3)
+    far = draw.choice((0.0, 0.0, 300.0, 3000.0))
+    origin = geometry.add(Vec(far, -far, 1.5), about(draw))
+    direction = heading(draw)
+
+    def spot() -> Vec:
+        return geometry.along(origin, direction, draw.randint(-6, draw.choice((12, 120))) / 2.0)
+
     history, reference = History(4, seats, RATE), twin_history.History(4, RATE)
-    first = draw(st.integers(0, 1000))
-    spots = [geometry.along(origin, direction, draw(places)) for _ in range(seats)]
+    first = draw.whole(0, 1000)
+    spots = [spot() for _ in range(seats)]
     epochs, stances, absent = [0] * seats, [slot % 3 for slot in range(seats)], [False] * seats
     for tick in range(first, first + rows):
         history.begin(tick)
         reference.begin(tick)
         for slot in range(seats):
-            cell = draw(cells)
-            event, (dx, dy, dz, yaw) = EVENTS[cell // len(JITTERS)], JITTERS[cell % len(JITTERS)]
+            event = draw.choice(EVENTS)
             if event == "away":
                 absent[slot] = True
                 continue
             if event == "teleport" or absent[slot]:
-                spots[slot] = geometry.along(origin, direction, draw(places))
+                spots[slot] = spot()
             if event == "stance":
                 stances[slot] = (stances[slot] + 1) % 3
             if event != "walk" or absent[slot]:
                 epochs[slot] += 1
             absent[slot] = False
-            # Feet about 0.9 m under the ray, so that about half of the rays meet the body.
-            x, y, z = spots[slot]
-            pose = Pose(x + dx, y + dy, z - 0.9 + dz, yaw, stance=stances[slot], epoch=epochs[slot])
+            pose = Pose(*step(draw, *spots[slot]), stance=stances[slot], epoch=epochs[slot])
             history.put(slot, *pose)
             reference.put(slot, pose)
-    out = draw(st.sampled_from([-1, -1, *range(seats)]))
+    out = draw.choice((-1, -1, *range(seats)))
     mask = [slot != out for slot in range(seats)]
-    skip = draw(st.sampled_from([0xFFFFFFFF, 0xFFFFFFFF, 0]))
-    world = draw(worlds(origin, direction))
+    skip = draw.choice((0xFFFFFFFF, 0xFFFFFFFF, 0))
+    world = obstacle(draw, origin, direction)
     slots = [slot for slot in range(seats) if mask[slot] and slot != skip]
     span = twin_history.tick_time(max(first - 1, 0), RATE), twin_history.tick_time(first + rows, RATE)
-    time_us = draw(st.integers(*span))
     scene = Scene(reference, RIG_TWIN, world, slots)
-    return Stage(history, scene, world, mask, skip, origin, direction, time_us)
+    return Stage(history, scene, world, mask, skip, origin, direction, draw.whole(*span))
 
 
 def contacts(native: list[hitreg.Contact]) -> list[Contact]:
@@ -158,12 +157,14 @@ def contacts(native: list[hitreg.Contact]) -> list[Contact]:
 
 # ---- the twin -----------------------------------------------------------------------------------
 
-policies = st.sampled_from([PRESENT, REJECT, CLAMP])
-mosts = st.sampled_from([1, 2, 16])
+POLICIES = (PRESENT, REJECT, CLAMP)
+MOSTS = (1, 2, 16)
 
 
-@given(stages(), st.sampled_from([5.0, 40.0, 1000.0]), mosts, policies)
-def test_hitscan_equals_the_twin(stage: Stage, reach: float, most: int, on_break: int) -> None:
+@given(draws)
+def test_hitscan_equals_the_twin(draw: Draw) -> None:
+    stage = stage_of(draw)
+    reach, most, on_break = draw.choice((5.0, 40.0, 1000.0)), draw.choice(MOSTS), draw.choice(POLICIES)
     native, stopped = hitreg.hitscan_at(
         stage.history,
         stage.time_us,
@@ -183,8 +184,11 @@ def test_hitscan_equals_the_twin(stage: Stage, reach: float, most: int, on_break
     assert (contacts(native), stopped) == expected
 
 
-@given(stages(), st.floats(0.0, 3.2), st.floats(0.5, 4.0), mosts, policies)
-def test_melee_equals_the_twin(stage: Stage, arc: float, reach: float, most: int, on_break: int) -> None:
+@given(draws)
+def test_melee_equals_the_twin(draw: Draw) -> None:
+    stage = stage_of(draw)
+    arc, reach = draw.real(0.0, 3.25), draw.real(0.5, 4.0)
+    most, on_break = draw.choice(MOSTS), draw.choice(POLICIES)
     native = hitreg.melee_at(
         stage.history,
         stage.time_us,
@@ -211,9 +215,11 @@ def test_melee_equals_the_twin(stage: Stage, arc: float, reach: float, most: int
     )
 
 
-@given(stages(), st.floats(0.0, 40.0, width=32), st.sampled_from([0.5, 5.0, 30.0]), mosts, st.integers(-1, 2))
-def test_blast_equals_the_twin(stage: Stage, along: float, radius: float, most: int, direct: int) -> None:
-    centre = geometry.along(stage.origin, stage.direction, along)
+@given(draws)
+def test_blast_equals_the_twin(draw: Draw) -> None:
+    stage = stage_of(draw)
+    centre = geometry.along(stage.origin, stage.direction, draw.real(0.0, 40.0))
+    radius, most, direct = draw.choice((0.5, 5.0, 30.0)), draw.choice(MOSTS), draw.randint(-1, 2)
     native = hitreg.blast_now(
         stage.history, RIG, stage.world, centre, radius, direct=direct, most=most, mask=stage.mask
     )
@@ -222,8 +228,10 @@ def test_blast_equals_the_twin(stage: Stage, along: float, radius: float, most: 
     assert contacts(native) == twin.blast(scene, centre, radius, direct=direct, most=most)
 
 
-@given(stages(), st.floats(0.0, 40.0), st.floats(0.0, 0.5))
-def test_sweep_equals_the_twin(stage: Stage, step: float, radius: float) -> None:
+@given(draws)
+def test_sweep_equals_the_twin(draw: Draw) -> None:
+    stage = stage_of(draw)
+    step, radius = draw.real(0.0, 40.0), draw.real(0.0, 0.5)
     delta = Vec(stage.direction.x * step, stage.direction.y * step, stage.direction.z * step)
     what, contact, share, normal = hitreg.sweep_now(
         stage.history, RIG, stage.world, stage.origin, delta, radius, **stage.keywords()
@@ -232,11 +240,10 @@ def test_sweep_equals_the_twin(stage: Stage, step: float, radius: float) -> None
     assert (what, contacts([contact])[0] if contact else None, share, normal) == expected
 
 
-u32 = st.integers(0, 2**32 - 1)
-
-
-@given(directions.map(unit), st.floats(0.0, 1.6), u32, u32)
-def test_scatter_equals_the_twin_and_stays_in_the_cone(axis: Vec, spread: float, a: int, b: int) -> None:
+@given(draws)
+def test_scatter_equals_the_twin_and_stays_in_the_cone(draw: Draw) -> None:
+    axis, spread = heading(draw), draw.real(0.0, 1.625)
+    a, b = draw.whole(0, 2**32 - 1), draw.whole(0, 2**32 - 1)
     drawn = Vec(*hitreg.scattered(axis, spread, a, b))
     assert drawn == twin.scatter(axis, spread, a, b)
     assert geometry.dot(drawn, drawn) == pytest.approx(1.0, abs=1e-12)
@@ -247,16 +254,12 @@ def test_scatter_equals_the_twin_and_stays_in_the_cone(axis: Vec, spread: float,
 # ---- the independent judge ----------------------------------------------------------------------
 
 
-vectors = st.builds(Vec, close, close, close)
-distances = st.one_of(st.floats(0.0, 3.0, width=32), st.floats(0.0, 300.0, width=32))
-bodies = st.builds(Pose, close, close, close, turns, st.just(0.0), st.integers(0, 2), st.just(0))
-
-
-@given(bodies, directions.map(unit), vectors, distances)
-def test_a_body_is_met_where_a_walk_by_signed_distance_meets_it(
-    body: Pose, direction: Vec, off: Vec, away: float
-) -> None:
+@given(draws)
+def test_a_body_is_met_where_a_walk_by_signed_distance_meets_it(draw: Draw) -> None:
     """The walk takes each point of the ray into the body's frame with the C library's sine and cosine."""
+    body = Pose(*about(draw), draw.real(-7.0, 7.0), stance=draw.randint(0, 2))
+    direction, off = heading(draw), about(draw)
+    away = draw.real(0.0, draw.choice((3.0, 300.0)))
     history = History(2, 1, RATE)
     history.begin(0)
     history.put(0, *body)
@@ -462,8 +465,9 @@ def test_without_spread_the_direction_is_kept() -> None:
 # ---- the batch door ---------------------------------------------------------------------------
 
 
-@given(stages())
-def test_the_batch_door_judges_as_single_shots_do(stage: Stage) -> None:
+@given(draws)
+def test_the_batch_door_judges_as_single_shots_do(draw: Draw) -> None:
+    stage = stage_of(draw)
     ray = struct.pack("=qI4x3d3d", stage.time_us, stage.skip, *stage.origin, *stage.direction)
     answers = hitreg.hitscan_many(stage.history, RIG, stage.world, ray * 2, 50.0)
     found, stopped = hitreg.hitscan_at(

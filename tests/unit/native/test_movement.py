@@ -36,8 +36,9 @@ from native.reference.movement import (
     Move,
 )
 from native.world import World
+from tests.support.draw import f32
 
-from .walkers import Walker, f32
+from .walkers import Walker
 from .worlds import Draw, Point, document, draws
 
 MAPS = Path(__file__).parents[3] / "services/combat/data/maps"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 from hypothesis import given
-from hypothesis import strategies as st
 
 from native.reference import rewind as twin
 from native.reference.rewind import (
@@ -18,44 +17,43 @@ from native.reference.rewind import (
     ROUND_TRIP,
 )
 from native.rewind import Link
+from tests.support.draw import Draw, draws
 
 MS = 1000
 NOW = 60_000 * MS
 
-times = st.integers(0, 2**40)
+
+def around(draw: Draw, now_us: int) -> int:
+    return draw.whole(max(0, now_us - 400 * MS), now_us + 400 * MS)
 
 
-def around(now_us: int) -> st.SearchStrategy[int]:
-    return st.integers(max(0, now_us - 400 * MS), now_us + 400 * MS)
-
-
-rules = st.fixed_dictionaries(
-    {
-        "max_rewind_us": st.integers(0, 1000 * MS),
-        "interpolation_us": st.integers(0, 200 * MS),
-        "interpolation_max_us": st.integers(0, 400 * MS),
-        "extrapolation_max_us": st.integers(0, 100 * MS),
-        "jitter_min_us": st.integers(0, 50 * MS),
-        "jitter_max_us": st.integers(50 * MS, 200 * MS),
-        "jitter_factor_q16": st.integers(0, 8 * 65536),
+def rules_of(draw: Draw) -> dict[str, int]:
+    return {
+        "max_rewind_us": draw.whole(0, 1000 * MS),
+        "interpolation_us": draw.whole(0, 200 * MS),
+        "interpolation_max_us": draw.whole(0, 400 * MS),
+        "extrapolation_max_us": draw.whole(0, 100 * MS),
+        "jitter_min_us": draw.whole(0, 50 * MS),
+        "jitter_max_us": draw.whole(50 * MS, 200 * MS),
+        "jitter_factor_q16": draw.whole(0, 8 * 65536),
     }
-)
 
 
-@given(st.data(), rules, times)
-def test_equals_the_twin(data: st.DataObject, settings: dict[str, int], now: int) -> None:
+@given(draws)
+def test_equals_the_twin(draw: Draw) -> None:
+    settings, now = rules_of(draw), draw.whole(0, 2**40)
     link, reference = Link(**settings), twin.Link(twin.Rules(**settings))
-    for _ in range(data.draw(st.integers(1, 12))):
-        now += data.draw(st.one_of(st.integers(0, 100 * MS), st.integers(0, 15_000 * MS)))
-        if data.draw(st.booleans()):
-            sent = now - data.draw(st.one_of(st.integers(-5, 400 * MS), st.integers(0, 60_000 * MS)))
+    for _ in range(draw.randint(1, 12)):
+        now += draw.whole(0, draw.choice((100 * MS, 15_000 * MS)))
+        if draw.chance(0.5):
+            sent = now - draw.whole(*draw.choice(((-5, 400 * MS), (0, 60_000 * MS))))
             link.measure(now, sent)
             reference.measure(now, sent)
         else:
-            newest = data.draw(st.one_of(st.just(-1), around(now)))
-            acked = data.draw(st.one_of(st.just(-1), around(now)))
-            claim = data.draw(st.one_of(times, around(now)))
-            trusted = data.draw(st.booleans())
+            newest = draw.choice((-1, around(draw, now)))
+            acked = draw.choice((-1, around(draw, now)))
+            claim = draw.choice((draw.whole(0, 2**40), around(draw, now)))
+            trusted = draw.chance(0.5)
             assert link.view(now, claim, acked, newest, trusted) == reference.view(
                 now, claim, acked, newest, trusted
             )

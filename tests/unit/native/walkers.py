@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import random
 from typing import TYPE_CHECKING
 
 from native.reference.movement import AIR, CROUCH, SPRINT, WALK, Move, Rules
 from native.world import World
+from tests.support.draw import f32
 
 if TYPE_CHECKING:
     from native.movement import State
 
 Point = tuple[float, float, float]
-
-
-def f32(value: float) -> float:
-    return ctypes.c_float(value).value
 
 
 class Walker:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from fractions import Fraction
 from math import sqrt
 from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.support import draw
+
 Point = tuple[float, float, float]
 Exact = tuple[Fraction, Fraction, Fraction]
 
 
-class Draw(random.Random):
-    """Little worlds and what moves in them. Hypothesis draws the seed only: every number drawn by it
-    costs fifty times as much, and a seed reproduces a case as well."""
+class Draw(draw.Draw):
+    """Little worlds and what moves in them."""
 
     def number(self) -> float:
         """Half of them whole and half numbers, so that faces coincide and rays graze."""
