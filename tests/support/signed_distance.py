@@ -9,17 +9,18 @@ from collections.abc import Callable
 from native.reference.geometry import BOX, CAPSULE, MISS, Shape, Vec
 
 CLOSE = 1e-7
+GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
 def signed_distance(point: Vec, shape: Shape) -> float:
     """To the surface of a hitbox, negative inside. Written from the definition of each solid."""
-    x, y, z = (p - a for p, a in zip(point, shape.a, strict=True))
+    x, y, z = point.x - shape.a.x, point.y - shape.a.y, point.z - shape.a.z
     if shape.kind == BOX:
         c, s = math.cos(shape.turn), math.sin(shape.turn)
-        q = [abs(c * x + s * y) - shape.b.x, abs(c * y - s * x) - shape.b.y, abs(z) - shape.b.z]
-        return math.hypot(*(max(p, 0.0) for p in q)) + min(max(q), 0.0)
+        p, q, r = abs(c * x + s * y) - shape.b.x, abs(c * y - s * x) - shape.b.y, abs(z) - shape.b.z
+        return math.hypot(max(p, 0.0), max(q, 0.0), max(r, 0.0)) + min(max(p, q, r), 0.0)
     end = shape.b if shape.kind == CAPSULE else shape.a
-    u, v, w = (b - a for a, b in zip(shape.a, end, strict=True))
+    u, v, w = end.x - shape.a.x, end.y - shape.a.y, end.z - shape.a.z
     square = u * u + v * v + w * w
     share = min(1.0, max(0.0, (x * u + y * v + z * w) / square)) if square else 0.0
     return math.hypot(x - share * u, y - share * v, z - share * w) - shape.radius
@@ -46,13 +47,18 @@ def first_touch(height: Callable[[float], float], far: float) -> tuple[float, fl
 
 
 def bottom(height: Callable[[float], float], low: float, high: float) -> float:
-    """Where a convex function is least."""
-    for _ in range(100):  # 20 (2/3)^100 is below what a double tells apart
-        third = (high - low) / 3.0
-        if height(low + third) < height(high - third):
-            high -= third
+    """Where a convex function is least, by the golden section."""
+    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    at_left, at_right = height(left), height(right)
+    for _ in range(75):  # of 20 m no more is left than a double tells apart
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - GOLDEN * (high - low)
+            at_left = height(left)
         else:
-            low += third
+            low, left, at_left = left, right, at_right
+            right = low + GOLDEN * (high - low)
+            at_right = height(right)
     return (low + high) / 2.0
 
 

@@ -153,7 +153,7 @@ class Court:
 @pytest.mark.parametrize("map_id", MAPS)
 def test_bots_fight_within_the_rules(map_id: str) -> None:
     court = Court(map_id, bots=12, seed=7)
-    court.run(60)
+    court.run(30)
     tally = court.tally
     figures = tally.figures()
     assert tally.moves > 5_000

@@ -22,7 +22,12 @@ DAMAGE, HEAL, SHIELD, SPEED, DEALT, STUN = 1, 2, 3, 4, 5, 7
 SECOND = 1_000_000
 Q16 = 65536
 REWIND = default_document()["rewind"]
-ONE_MODE = [named("modes", "duel")]  # compiled in less time
+BALL = [{"kind": "sphere", "region": "torso", "a": [0, 0, 1], "radius": 0.5}]
+# What these tests have no need of is small, so that thousands of rulesets compile in a moment.
+BARE: dict[str, Any] = {
+    "modes": [named("modes", "duel")],
+    "rig": default_document()["rig"] | {"shapes": dict.fromkeys(("stand", "crouch", "air"), BALL)},
+}
 EFFECTS_ONLY = ruleset_with(weapons=[weapon_document()], actions=[])
 
 
@@ -152,7 +157,7 @@ def test_the_resource_does_not_drift_with_how_often_it_is_touched(draw: Draw) ->
     rules = ruleset_with(
         player={"health": 1, "armour": 0, "shield_max": 0, "resource": 10**6, "resource_per_s": rate / 1000},
         weapons=[weapon_document()],
-        modes=ONE_MODE,
+        **BARE,
         actions=[action_document(), action_document(name="spend", cost=10**6)],
     )
     touched, left = Loadout(rules), Loadout(rules)
@@ -358,7 +363,7 @@ def test_weapons_equal_their_twin(draw: Draw) -> None:
     ruleset = ruleset_with(
         weapons=[gun_of(draw, f"gun{index}") for index in range(draw.randint(1, 2))],
         actions=[],
-        modes=ONE_MODE,
+        **BARE,
         rewind=REWIND | {"jitter_max_s": draw.choice((0, 0.05, 0.3))},
     )
     fire = (lambda: ("fire", draw.randint(0, 2)), lambda: ("fire", 0))
@@ -371,7 +376,7 @@ def test_abilities_equal_their_twin(draw: Draw) -> None:
     ruleset = ruleset_with(
         player={"health": 1, "armour": 0, "shield_max": 0, "resource": 100, "resource_per_s": rate},
         weapons=[weapon_document()],
-        modes=ONE_MODE,
+        **BARE,
         actions=[ability_of(draw, f"act{index}") for index in range(draw.randint(1, 2))],
     )
     use = (lambda: ("use", draw.randint(0, 2)), lambda: ("use", 0))

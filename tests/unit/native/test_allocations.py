@@ -13,7 +13,7 @@ from arenamesh.combat.v1 import play_pb2
 from native.arena import ALL_SLOTS
 from tests.support.arenas import Match, make_rules
 
-FRAMES = 10_000
+FRAMES = 5_000
 WARM_UP = 500
 
 
