@@ -7,14 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from native import philox
 from native.reference import philox as twin
+from tests.support.draw import Draw, draws
 
-Draw = Callable[[int, int, int, int, int], tuple[int, int, int, int]]
-u32 = st.integers(0, 2**32 - 1)
-u64 = st.integers(0, 2**64 - 1)
+Generator = Callable[[int, int, int, int, int], tuple[int, int, int, int]]
 
 
 @pytest.mark.parametrize("draw", [philox.draw, twin.draw])
@@ -30,12 +28,14 @@ u64 = st.integers(0, 2**64 - 1)
         ),
     ],
 )
-def test_known_answers(draw: Draw, key: int, counter: tuple[int, int, int, int], answer: str) -> None:
+def test_known_answers(draw: Generator, key: int, counter: tuple[int, int, int, int], answer: str) -> None:
     assert " ".join(f"{word:08x}" for word in draw(key, *counter)) == answer
 
 
-@given(u64, u32, u32, u32, u32)
-def test_equals_the_twin(key: int, a: int, b: int, c: int, d: int) -> None:
+@given(draws)
+def test_equals_the_twin(draw: Draw) -> None:
+    key = draw.whole(0, 2**64 - 1)
+    a, b, c, d = (draw.whole(0, 2**32 - 1) for _ in range(4))
     assert philox.draw(key, a, b, c, d) == twin.draw(key, a, b, c, d)
 
 

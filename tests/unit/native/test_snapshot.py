@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 
 import pytest
 from arenamesh.combat.v1 import play_pb2, snapshot_pb2
@@ -15,9 +14,9 @@ from native.reference import snapshot as twin
 from native.reference import wire
 from native.reference.snapshot import Entity, Missile, Row, State
 from tests.fuzz import answers
+from tests.support.draw import Draw, draws
 
 SLOTS = 6
-RNG = st.integers(0, 2**64 - 1).map(random.Random)
 
 
 def both(rows: list[Row], ticks: int, first: int = 1) -> tuple[probe.Album, twin.Album]:
@@ -36,8 +35,8 @@ def write(
     return play_pb2.PlayResponse.FromString(writer.value()).snapshot
 
 
-@given(RNG)
-def test_equals_the_twin(rng: random.Random) -> None:
+@given(draws)
+def test_equals_the_twin(rng: Draw) -> None:
     native, plain = both(answers.match(rng, SLOTS), ticks=rng.randint(1, 5))
     view = answers.view(rng, SLOTS)
     writer = probe.Writer(4096)
@@ -47,8 +46,8 @@ def test_equals_the_twin(rng: random.Random) -> None:
     assert response.SerializeToString() == writer.value()
 
 
-@given(RNG)
-def test_a_difference_applied_to_its_baseline_is_the_full_snapshot(rng: random.Random) -> None:
+@given(draws)
+def test_a_difference_applied_to_its_baseline_is_the_full_snapshot(rng: Draw) -> None:
     rows = answers.match(rng, SLOTS)
     viewer, _, interest_mm, missiles = answers.view(rng, SLOTS)
     baseline = rng.randint(1, len(rows))
@@ -66,8 +65,9 @@ def test_a_difference_applied_to_its_baseline_is_the_full_snapshot(rng: random.R
     )
 
 
-@given(RNG, st.integers(0, 400))
-def test_what_does_not_fit_is_taken_back(rng: random.Random, size: int) -> None:
+@given(draws)
+def test_what_does_not_fit_is_taken_back(rng: Draw) -> None:
+    size = rng.randint(0, 400)
     native, plain = both(answers.match(rng, SLOTS), 8)
     view = answers.view(rng, SLOTS)
     writer = probe.Writer(size)

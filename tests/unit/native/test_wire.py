@@ -16,8 +16,7 @@ from native.reference import wire
 from native.reference.wire import Hit, Verdict, WireError
 from tests.fuzz import answers, frames
 from tests.fuzz.oracle import check, outcome
-
-RNG = st.integers(0, 2**64 - 1).map(random.Random)
+from tests.support.draw import Draw, draws
 
 
 def command(**fields: object) -> bytes:
@@ -32,8 +31,8 @@ def reason(data: bytes) -> int:
 # ---- reading ------------------------------------------------------------------------------------------
 
 
-@given(RNG)
-def test_reads_as_protobuf_does(rng: random.Random) -> None:
+@given(draws)
+def test_reads_as_protobuf_does(rng: Draw) -> None:
     check(frames.draw(rng))
 
 
@@ -42,8 +41,8 @@ def test_random_bytes(data: bytes) -> None:
     check(data)
 
 
-@given(RNG)
-def test_reads_what_protobuf_wrote(rng: random.Random) -> None:
+@given(draws)
+def test_reads_what_protobuf_wrote(rng: Draw) -> None:
     request = frames.valid(rng)
     data = request.SerializeToString()
     check(data)
@@ -223,8 +222,8 @@ def test_many_frames_in_blocks_of_exactly_their_size() -> None:
 # ---- writing ------------------------------------------------------------------------------------------
 
 
-@given(RNG)
-def test_verdicts(rng: random.Random) -> None:
+@given(draws)
+def test_verdicts(rng: Draw) -> None:
     verdict = answers.verdict(rng)
     writer = probe.Writer(4096)
     assert writer.verdict(5, verdict)
@@ -238,11 +237,12 @@ def test_verdicts(rng: random.Random) -> None:
     assert [hit.dealt_milli for hit in parsed.hits] == [wire.clip(hit.dealt_milli) for hit in verdict.hits]
 
 
-@given(RNG, st.integers(0, 600))
-def test_a_full_buffer_keeps_whole_verdicts(rng: random.Random, size: int) -> None:
+@given(draws)
+def test_a_full_buffer_keeps_whole_verdicts(rng: Draw) -> None:
+    size = rng.randint(0, 600)
     writer = probe.Writer(size)
     expected = b""
-    for _ in range(4):
+    for _ in range(3):
         verdict = answers.verdict(rng)
         field = wire.sized_field(5, wire.encode_verdict(verdict))
         fits = not writer.full and len(expected) + len(field) <= size
@@ -277,8 +277,8 @@ def test_millimetres(metres: float, expected: int) -> None:
     assert wire.millimetres(metres) == expected
 
 
-@given(RNG)
-def test_packed_fields_and_nested_messages(rng: random.Random) -> None:
+@given(draws)
+def test_packed_fields_and_nested_messages(rng: Draw) -> None:
     number = rng.getrandbits(rng.randint(1, 64))
     ray = [rng.uniform(-1e3, 1e3) for _ in range(rng.randrange(40))]
     target_mm = [rng.randint(-(2**63), 2**63 - 1) >> rng.randrange(64) for _ in range(rng.randrange(40))]
