@@ -32,8 +32,7 @@ class Draw(random.Random):
         return self.randint(low, high)
 
     def real(self, low: float, high: float) -> float:
-        """From `low` to `high`, in single precision: one in eight an end or next to nothing, one in eight
-        whole."""
+        """From `low` to `high`: one in eight an end or next to nothing, one in eight whole."""
         roll = self.random()
         if roll < 0.125:
             value = self.choice(
@@ -43,7 +42,11 @@ class Draw(random.Random):
             value = float(self.randint(math.ceil(low), math.floor(high)))
         else:
             value = self.uniform(low, high)
-        return min(max(f32(value), low), high)
+        return min(max(value, low), high)
+
+    def single(self, low: float, high: float) -> float:
+        """As `real`, of the values that single precision keeps; so must the ends be."""
+        return f32(self.real(low, high))
 
 
 draws = st.integers(0, 2**64 - 1).map(Draw)

@@ -29,11 +29,11 @@ AXES = (Vec(1.0, 0.0, 0.0), Vec(0.0, -1.0, 0.0), Vec(0.0, 0.0, 1.0))
 
 
 def vector(draw: Draw) -> Vec:
-    return Vec(draw.real(-3.0, 3.0), draw.real(-3.0, 3.0), draw.real(-3.0, 3.0))
+    return Vec(draw.single(-3.0, 3.0), draw.single(-3.0, 3.0), draw.single(-3.0, 3.0))
 
 
 def size(draw: Draw) -> float:
-    return draw.real(0.015625, 1.5)
+    return draw.single(0.015625, 1.5)
 
 
 def heading(draw: Draw) -> Vec:
@@ -49,7 +49,7 @@ def solid(draw: Draw) -> Shape:
         return Shape(SPHERE, a, radius=size(draw))
     if kind == CAPSULE:
         return Shape(CAPSULE, a, a if draw.chance(0.5) else vector(draw), size(draw))
-    return Shape(BOX, a, Vec(size(draw), size(draw), size(draw)), turn=draw.real(-7.0, 7.0))
+    return Shape(BOX, a, Vec(size(draw), size(draw), size(draw)), turn=draw.single(-7.0, 7.0))
 
 
 def ray_near(draw: Draw, shape: Shape) -> tuple[Vec, Vec]:
@@ -58,12 +58,12 @@ def ray_near(draw: Draw, shape: Shape) -> tuple[Vec, Vec]:
     aim = shape.a
     if shape.kind == CAPSULE:
         axis = twin.subtract(shape.b, shape.a)
-        aim = twin.along(aim, axis, draw.real(0.0, 1.0))
+        aim = twin.along(aim, axis, draw.single(0.0, 1.0))
         if twin.dot(axis, axis) > 0.01:
             directions.append(unit(axis))
     aim = twin.along(aim, vector(draw), draw.choice((0.0, 0.25, 0.5, 1.0)))
     direction = draw.choice(directions)
-    return twin.along(aim, direction, -draw.real(*draw.choice(((-4.0, 4.0), (0.0, 300.0))))), direction
+    return twin.along(aim, direction, -draw.single(*draw.choice(((-4.0, 4.0), (0.0, 300.0))))), direction
 
 
 def native_ray(origin: Vec, direction: Vec, shape: Shape, inflate: float = 0.0) -> float:
@@ -122,7 +122,7 @@ def exact_square_to_line(origin: Vec, direction: Vec, point: Vec) -> Fraction:
 @given(draws)
 def test_grazing_spheres_are_judged_as_in_rational_numbers(draw: Draw) -> None:
     centre, direction, radius = vector(draw), heading(draw), size(draw)
-    steps, away = draw.randint(-40, 40), draw.real(3.0, 1000.0)
+    steps, away = draw.randint(-40, 40), draw.single(3.0, 1000.0)
     side = unit(twin.cross(direction, Vec(0.0, 0.0, 1.0) if abs(direction.z) < 0.9 else Vec(1.0, 0.0, 0.0)))
     # As near to the edge as a few roundings of the radius.
     aim = twin.along(centre, side, radius * (1.0 + steps * 2.0**-50))
@@ -138,8 +138,8 @@ def test_grazing_spheres_are_judged_as_in_rational_numbers(draw: Draw) -> None:
 def test_grazing_capsules_are_judged_as_in_rational_numbers(draw: Draw) -> None:
     """Across an upright capsule, at half height: the cylinder decides."""
     a, radius = vector(draw), size(draw)
-    steps, away = draw.randint(-40, 40), draw.real(3.0, 1000.0)
-    sine, cosine = twin.sincos(draw.real(-7.0, 7.0))
+    steps, away = draw.randint(-40, 40), draw.single(3.0, 1000.0)
+    sine, cosine = twin.sincos(draw.single(-7.0, 7.0))
     direction, side = Vec(cosine, sine, 0.0), Vec(-sine, cosine, 0.0)
     b = Vec(a.x, a.y, a.z + 2.0)
     aim = twin.along(Vec(a.x, a.y, a.z + 1.0), side, radius * (1.0 + steps * 2.0**-50))

@@ -60,13 +60,13 @@ class Stage:
 
 
 def about(draw: Draw) -> Vec:
-    return Vec(draw.real(-1.25, 1.25), draw.real(-1.25, 1.25), draw.real(-1.25, 1.25))
+    return Vec(draw.single(-1.25, 1.25), draw.single(-1.25, 1.25), draw.single(-1.25, 1.25))
 
 
 def heading(draw: Draw) -> Vec:
     """A direction, not far from level."""
     while True:
-        tilt = Vec(draw.real(-1.25, 1.25), draw.real(-1.25, 1.25), draw.real(-0.4, 0.4))
+        tilt = Vec(draw.single(-1.25, 1.25), draw.single(-1.25, 1.25), draw.real(-0.4, 0.4))
         if geometry.dot(tilt, tilt) > 0.01:
             return unit(tilt)
 
@@ -75,9 +75,9 @@ def obstacle(draw: Draw, origin: Vec, direction: Vec) -> World | None:
     """Nothing, or a crate or a pane on or near the ray."""
     if draw.chance(0.5):
         return None
-    at = geometry.along(origin, direction, draw.real(-2.0, draw.choice((5.0, 40.0))))
+    at = geometry.along(origin, direction, draw.single(-2.0, draw.choice((5.0, 40.0))))
     at = geometry.along(at, about(draw), draw.choice((0.0, 0.5, 1.0)))
-    size = draw.real(0.125, 1.0)
+    size = draw.single(0.125, 1.0)
     far = 4000.0
     document: dict[str, Any] = {
         "map_id": "test",
@@ -218,7 +218,7 @@ def test_melee_equals_the_twin(draw: Draw) -> None:
 @given(draws)
 def test_blast_equals_the_twin(draw: Draw) -> None:
     stage = stage_of(draw)
-    centre = geometry.along(stage.origin, stage.direction, draw.real(0.0, 40.0))
+    centre = geometry.along(stage.origin, stage.direction, draw.single(0.0, 40.0))
     radius, most, direct = draw.choice((0.5, 5.0, 30.0)), draw.choice(MOSTS), draw.randint(-1, 2)
     native = hitreg.blast_now(
         stage.history, RIG, stage.world, centre, radius, direct=direct, most=most, mask=stage.mask
@@ -257,9 +257,9 @@ def test_scatter_equals_the_twin_and_stays_in_the_cone(draw: Draw) -> None:
 @given(draws)
 def test_a_body_is_met_where_a_walk_by_signed_distance_meets_it(draw: Draw) -> None:
     """The walk takes each point of the ray into the body's frame with the C library's sine and cosine."""
-    body = Pose(*about(draw), draw.real(-7.0, 7.0), stance=draw.randint(0, 2))
+    body = Pose(*about(draw), draw.single(-7.0, 7.0), stance=draw.randint(0, 2))
     direction, off = heading(draw), about(draw)
-    away = draw.real(0.0, draw.choice((3.0, 300.0)))
+    away = draw.single(0.0, draw.choice((3.0, 300.0)))
     history = History(2, 1, RATE)
     history.begin(0)
     history.put(0, *body)
