@@ -16,6 +16,7 @@ ctypedef enum RecordKind:       # field numbers of JournalRecord.input
 
 ctypedef struct record_t:
     const uint8_t *start        # with tag and length, as in the segment
+    const uint8_t *body         # without them
     const uint8_t *end
     uint64_t sequence
     int64_t time_us

@@ -5,6 +5,7 @@ The buffer is taken by the caller. Room for the worst case is made before a call
 `native/storage`), never while it does.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcpy, memset
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from native.events cimport millimetres
@@ -281,7 +282,7 @@ cdef int next_record(const uint8_t **at, const uint8_t *end, record_t *out) noex
     if not _field(at, end, &outer) or outer.number != 1 or outer.wire != LENGTH:
         return -1
     out.end = at[0]
-    inner = outer.data
+    out.body = inner = outer.data
     while inner < out.end:
         if not _field(&inner, out.end, &field):
             return -1
@@ -293,3 +294,20 @@ cdef int next_record(const uint8_t **at, const uint8_t *end, record_t *out) noex
             if field.wire != LENGTH or not _read_input(&field, out):
                 return -1
     return 1 if out.kind != RECORD_NONE else -1
+
+
+# ---- the Python door ----------------------------------------------------------------------------
+
+def split(bytes segment not None):
+    cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(segment)
+    cdef const uint8_t *at = start
+    cdef const uint8_t *end = start + PyBytes_GET_SIZE(segment)
+    cdef record_t record
+    cdef int status = next_record(&at, end, &record)
+    cdef list found = []
+    while status > 0:
+        found.append((record.sequence, record.body - start, record.end - record.body))
+        status = next_record(&at, end, &record)
+    if status < 0:
+        raise ValueError(f"the segment cannot be read from byte {record.start - start} on")
+    return found
