@@ -46,7 +46,7 @@ class Arena:
         """`key`: 64-bit secret of the session. Raises ValueError naming what is out of range."""
     # -- life ---------------------------------------------------------------------------------
     def start(self, now_us: int) -> None:
-        """Spawns everybody who sits. Raises Refused."""
+        """Spawns everybody who sits. Raises Refused, and ValueError for a time beyond 0..2^40."""
     def end(self, now_us: int, reason: int) -> None:
         """`reason`: EndReason of the contract. Again: no effect."""
     @property
@@ -102,6 +102,16 @@ class Arena:
     # -- remembering --------------------------------------------------------------------------
     def take_journal(self) -> bytes:
         """Records since the last call, as a JournalSegment."""
+    def save(self) -> bytes:
+        """The whole match, for `restore`: everything judged, and what viewers need for their differences.
+        Not in it: events and records not taken yet, and counters. Only for the build that wrote it."""
+    def restore(self, data: bytes) -> None:
+        """Puts a saved match in the place of this one; what comes next is judged to the same bytes as where
+        it was saved. Counters go on from where they are.
+
+        Raises ValueError, and changes nothing, when `data` was cut or altered, when it was saved by another
+        build or with another ruleset, map, mode, max_players, tick_rate or key (it says which), and while
+        records wait to be taken."""
     def replay(self, segment: bytes) -> None:
         """Feeds the inputs of a JournalSegment and compares what comes of them with its records. Neither
         events nor records of it remain to be taken. Raises ValueError naming the first record whose

@@ -14,15 +14,18 @@ from native.journal cimport (
 )
 from native.judge cimport ALL_SEATS, judge_frame
 from native.ruleset cimport Ruleset
+from native.saves cimport restore_match, save_match
 from native.seats cimport seat_free, seat_spawn, seat_take, smallest_team, team_size
 from native.snapshot cimport snapshot_write
-from native.state cimport ID_BYTES, MAX_SLOTS, STEP_TIMES, entry_t
+from native.state cimport ID_BYTES, MAX_SLOTS, MAX_TEAMS, STEP_TIMES, entry_t
 from native.storage cimport arena_close, arena_open, reserve_frame, reserve_input, reserve_step
 from native.ticks cimport capture, finish, show, step
 from native.wire cimport (
     WIRE_OK, cursor_t, frame_t, next_command, read_frame, status_name, write_bytes, write_varint, writer_t,
 )
 from native.world cimport World
+
+cdef int64_t LATEST_START_US = 2**40    # twelve days: ticks stay countable
 
 ALL_SLOTS = ALL_SEATS
 
@@ -67,6 +70,8 @@ cdef class Arena:
             raise ValueError(f"map {world.map_id!r} has no spawn point")
         if self.c.seat != NULL:
             raise ValueError("an arena is made once")
+        if ruleset.c.mode[ruleset.mode_names.index(mode)].teams > MAX_TEAMS:
+            raise ValueError(f"mode {mode!r} has more than {MAX_TEAMS} teams")
         self.ruleset = ruleset
         self.world = world
         self.seats = {}
@@ -98,12 +103,14 @@ cdef class Arena:
             raise Refused("ENDED")
         if self.c.active:
             raise Refused("ACTIVE")
+        if not 0 <= now_us <= LATEST_START_US:
+            raise ValueError(f"now_us is {now_us}, not in 0..{LATEST_START_US}")
         reserve_input(&self.c)
         self.c.now_us = max(self.c.now_us, now_us)
         self.c.started_us = self.c.now_us
         self.c.active = 1
-        while tick_time(self.c.tick + 1, self.c.tick_rate) <= self.c.now_us:
-            self.c.tick += 1
+        # The last tick whose time, rounded down to a microsecond, is not after now.
+        self.c.tick = <uint32_t>(((self.c.now_us + 1) * self.c.tick_rate - 1) // 1000000)
         self.c.stepped_us[self.c.tick % STEP_TIMES] = self.c.now_us
         for slot in range(self.c.slots):
             if self.c.seat[slot].taken:
@@ -320,6 +327,16 @@ cdef class Arena:
 
     def take_journal(self):
         return _taken(&self.c.journal)
+
+    def save(self):
+        return save_match(&self.c, self.ruleset, self.world)
+
+    def restore(self, bytes data not None):
+        if self.c.journal.at != self.c.journal.start:
+            raise ValueError("records of before are not taken yet")
+        names = restore_match(&self.c, self.ruleset, self.world, data)
+        self.roster = {name: index for index, name in enumerate(names)}
+        self.seats = {self.player(slot): slot for slot in range(self.c.slots) if self.c.seat[slot].taken}
 
     def replay(self, bytes segment not None):
         cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(segment)

@@ -7,7 +7,8 @@ from native.actions cimport active_t, armed_t, loadout_t
 from native.movement cimport mover_t
 from native.snapshot cimport hash_bytes, hash_u64
 from native.state cimport (
-    KEPT_BYTES, KEPT_VERDICTS, MAX_MISSILES, arena_t, entry_t, flight_t, kept_t, seat_t,
+    KEPT_BYTES, KEPT_VERDICTS, MAX_MISSILES, MAX_TEAMS, STEP_TIMES, arena_t, entry_t, flight_t, kept_t,
+    seat_t,
 )
 from native.types cimport vec3
 
@@ -163,7 +164,9 @@ cdef uint64_t state_digest(const arena_t *arena) noexcept nogil:
     h = hash_u64(h, arena.next_missile)
     h = hash_u64(h, arena.now_us)
     h = hash_u64(h, arena.started_us)
-    for i in range(16):
+    for i in range(<uint32_t>STEP_TIMES):
+        h = hash_u64(h, arena.stepped_us[i])
+    for i in range(<uint32_t>MAX_TEAMS):
         h = hash_u64(h, arena.score[i])
     for i in range(arena.slots):
         h = _seat(h, arena, i)

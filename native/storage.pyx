@@ -6,6 +6,7 @@ anything: before each call there is room for the most it could write.
 """
 
 from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memset
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from native.history cimport history_close, history_open
 from native.snapshot cimport album_close, album_open
@@ -84,6 +85,20 @@ cdef int arena_open(arena_t *arena, list spawns) except -1:
     _open_writer(&arena.journal, 4 * RECORD_BYTES)
     reserve_step(arena)
     return 0
+
+
+cdef int arena_open_like(arena_t *arena, const arena_t *model, list spawns) except -1:
+    memset(arena, 0, sizeof(arena_t))
+    arena.rules = model.rules
+    arena.world = model.world
+    arena.mode = model.mode
+    arena.key = model.key
+    arena.slots = model.slots
+    arena.tick_rate = model.tick_rate
+    arena.max_commands = model.max_commands
+    arena.journalling = model.journalling
+    arena.counters = model.counters
+    return arena_open(arena, spawns)
 
 
 cdef void arena_close(arena_t *arena) noexcept:

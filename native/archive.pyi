@@ -1,0 +1,1 @@
+"""Archives in native code; no Python door."""

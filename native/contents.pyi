@@ -1,0 +1,1 @@
+"""The contents of a match in native code; no Python door."""

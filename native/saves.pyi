@@ -1,0 +1,1 @@
+"""Saved matches in native code; the Python door is `arena`."""
