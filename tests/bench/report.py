@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+# Beyond this ratio a linear bar says nothing of the small ones.
+FAR_APART = 100
+
 
 class Row(TypedDict):
     """One figure. Rows of one `metric` are comparable with each other."""
@@ -65,17 +68,20 @@ def shown(value: float) -> str:
 
 
 def plot(report: Report, file: Path) -> None:
-    """One panel for each metric, one bar for each case."""
+    """One panel for each metric, one bar for each case; logarithmic where the cases are far apart."""
     metrics = list(dict.fromkeys(row["metric"] for row in report["rows"]))
-    figure = Figure(figsize=(9, 1 + 2.6 * len(metrics)))
-    axes = figure.subplots(len(metrics), 1, squeeze=False)
-    for axis, metric in zip(axes[:, 0], metrics, strict=True):
-        rows = [row for row in report["rows"] if row["metric"] == metric]
-        bars = axis.barh([row["case"] for row in rows], [row["value"] for row in rows])
-        axis.bar_label(bars, [f" {shown(row['value'])}" for row in rows])
+    groups = [[row for row in report["rows"] if row["metric"] == metric] for metric in metrics]
+    heights = [0.9 + 0.26 * len(rows) for rows in groups]
+    figure = Figure(figsize=(9, 0.6 + sum(heights)), layout="constrained")
+    axes = figure.subplots(len(metrics), 1, squeeze=False, height_ratios=heights)
+    for axis, metric, rows in zip(axes[:, 0], metrics, groups, strict=True):
+        values = [row["value"] for row in rows]
+        bars = axis.barh([row["case"] for row in rows], values)
+        axis.bar_label(bars, [f" {shown(value)}" for value in values])
+        if min(values) > 0 and max(values) > FAR_APART * min(values):
+            axis.set_xscale("log")
         axis.set_title(f"{metric} ({rows[0]['unit']})", loc="left")
         axis.invert_yaxis()
         axis.margins(x=0.15)
     figure.suptitle(f"{report['name']} — {report['machine']['cpu']}")
-    figure.tight_layout()
     figure.savefig(file, dpi=120)
