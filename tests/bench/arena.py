@@ -1,4 +1,5 @@
-"""What a match costs: a judged command all in (decode, rewind, judge, verdict, record), a tick, a snapshot.
+"""What a match costs: a judged command all in (decode, rewind, judge, verdict, record), a tick, a snapshot;
+and what remembering it costs: saved, restored, and judged again from its records.
 
 Frames of 256 commands as a game server sends them, on the default map for the shots to be stopped by, at
 players spread over it; every second shot is aimed at somebody. Beside it the hit registration's own bench is
@@ -13,11 +14,13 @@ import math
 import random
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from arenamesh.combat.v1 import play_pb2
 
 from native.arena import ALL_SLOTS, Arena
+from native.journal import split
 from native.ruleset import Ruleset
 from native.world import World
 from services.combat.domain.ruleset import load_ruleset
@@ -29,13 +32,15 @@ BATCH = 256
 FRAMES = 150
 RATE = 30
 MOVE_US = 1000  # of the client's clock, between two moves of a player
+FOUGHT_S = 10  # of a match that is remembered
+SHOTS_HZ = 5  # of each player in it; moves come every tick
 Frames = list[bytes]
 
 
 def run() -> list[Row]:
     rows = []
     for players in PLAYERS:
-        rows += match_rows(players)
+        rows += match_rows(players) + memory_rows(players)
     return rows
 
 
@@ -61,6 +66,61 @@ def match_rows(players: int) -> list[Row]:
     return rows
 
 
+def memory_rows(players: int) -> list[Row]:
+    """Of a match in which everybody walks to and fro, and shoots."""
+    arena, now = started(players)
+    journal = [arena.take_journal(), *fought(arena, now)]
+    data, saved = b"".join(journal), arena.save()
+    records = arena.sequence
+    fresh = started(players)[0]
+    fresh.take_journal()
+    again = least(lambda: empty(players).replay(data), 3) - least(lambda: empty(players), 3)
+    case = f"{players} players"
+    return [
+        row(case, "saved", least(arena.save, 20) * 1e6, "us"),
+        row(case, "saved", len(saved), "bytes"),
+        row(case, "restored", least(lambda: fresh.restore(saved), 20) * 1e6, "us"),
+        row(case, "record", len(data) / records, "bytes"),
+        row(case, "record found by split", least(lambda: split(data), 3) / records * 1e9, "ns"),
+        row(case, "record judged again", again / records * 1e9, "ns"),
+        row(
+            case, f"replay at {records / FOUGHT_S:,.0f} records a second", FOUGHT_S / again, "times real time"
+        ),
+    ]
+
+
+def fought(arena: Arena, now: int) -> list[bytes]:
+    draw, where = random.Random(arena.players), places(arena)
+    journal, sequence = [], 0
+    for tick in range(FOUGHT_S * RATE):
+        now += 1_000_000 // RATE + 1
+        arena.advance(now)
+        aside = 0.05 * (tick % 2)
+        commands = [
+            play_pb2.Command(
+                move=play_pb2.Move(x=x + aside, y=y, z=z, mode=play_pb2.MOVE_MODE_WALK, client_time_us=now)
+            )
+            for x, y, z in where
+        ]
+        send(arena, now, commands, sequence := sequence + 1)
+        if tick % (RATE // SHOTS_HZ) == 0:
+            aims = [play_pb2.Command(shot=aimed(where, slot, draw)) for slot in range(len(where))]
+            send(arena, now, aims, sequence := sequence + 1)
+        journal.append(arena.take_journal())
+        arena.take_events()
+    if arena.counters["accepted"] < 0.9 * arena.counters["commands"]:
+        raise AssertionError(f"refused commands are no measure: {arena.counters}")
+    return journal
+
+
+def send(arena: Arena, now: int, commands: list[play_pb2.Command], sequence: int) -> None:
+    for slot, command in enumerate(commands):
+        command.slot, command.sequence = slot, sequence
+    request = play_pb2.PlayRequest(commands=commands, view_tick=arena.tick - 3, view_fraction=30_000)
+    arena.judge(now, request.SerializeToString(), ALL_SLOTS)
+
+
+@cache
 def rules() -> Ruleset:
     """The default ruleset with a rifle that is always ready and wounds nobody to death."""
     document = copy.deepcopy(load_ruleset(DATA / "rulesets" / "default-1.json"))
@@ -71,6 +131,29 @@ def rules() -> Ruleset:
 
 
 def started(players: int, *, journal: bool = True) -> tuple[Arena, int]:
+    arena = empty(players, journal=journal)
+    for index in range(players):
+        arena.join(0, f"p{index}")
+    arena.start(0)
+    arena.advance(3_000_000)
+    return arena, 3_000_000
+
+
+def empty(players: int, *, journal: bool = True) -> Arena:
+    return Arena(
+        rules(),
+        spread(players),
+        key=7,
+        mode="deathmatch",
+        max_players=players,
+        tick_rate=RATE,
+        journal=journal,
+    )
+
+
+@cache
+def spread(players: int) -> World:
+    """The default map, with room for everybody to come to life."""
     yard = json.loads((DATA / "maps" / "yard.json").read_text(encoding="utf-8"))
     bare, draw = World(yard), random.Random(players)
     yard["spawns"] = []
@@ -78,20 +161,7 @@ def started(players: int, *, journal: bool = True) -> tuple[Arena, int]:
         x, y = draw.uniform(-29, 29), draw.uniform(-29, 29)
         if not bare.overlaps((0.45, 0.45, 0.9), (x, y, 0.95)):
             yard["spawns"].append({"at": [x, y, 0.0], "yaw": 0.0, "team": 0})
-    arena = Arena(
-        rules(),
-        World(yard),
-        key=7,
-        mode="deathmatch",
-        max_players=players,
-        tick_rate=RATE,
-        journal=journal,
-    )
-    for index in range(players):
-        arena.join(0, f"p{index}")
-    arena.start(0)
-    arena.advance(3_000_000)
-    return arena, 3_000_000
+    return World(yard)
 
 
 def places(arena: Arena) -> list[tuple[float, float, float]]:
@@ -101,20 +171,20 @@ def places(arena: Arena) -> list[tuple[float, float, float]]:
 
 def shots(arena: Arena, draw: random.Random) -> Frames:
     where = places(arena)
+    return frames(arena, lambda slot: play_pb2.Command(shot=aimed(where, slot, draw)))
 
-    def shot(slot: int) -> play_pb2.Shot:
-        x, y, z = where[slot]
-        turn = draw.uniform(0, math.tau)
-        way = (math.cos(turn), math.sin(turn), draw.uniform(-0.05, 0.05))
-        if draw.random() < 0.5:
-            other = where[draw.randrange(len(where))]
-            away = math.hypot(other[0] - x, other[1] - y) or 1.0
-            way = ((other[0] - x) / away, (other[1] - y) / away, -0.4 / away)
-        aim = play_pb2.Shot(origin_x=x, origin_y=y, origin_z=z + 1.62)
-        aim.direction_x, aim.direction_y, aim.direction_z = way[0], way[1], way[2] or 0.01
-        return aim
 
-    return frames(arena, lambda slot: play_pb2.Command(shot=shot(slot)))
+def aimed(where: list[tuple[float, float, float]], slot: int, draw: random.Random) -> play_pb2.Shot:
+    x, y, z = where[slot]
+    turn = draw.uniform(0, math.tau)
+    way = (math.cos(turn), math.sin(turn), draw.uniform(-0.05, 0.05))
+    if draw.random() < 0.5:
+        other = where[draw.randrange(len(where))]
+        away = math.hypot(other[0] - x, other[1] - y) or 1.0
+        way = ((other[0] - x) / away, (other[1] - y) / away, -0.4 / away)
+    shot = play_pb2.Shot(origin_x=x, origin_y=y, origin_z=z + 1.62)
+    shot.direction_x, shot.direction_y, shot.direction_z = way[0], way[1], way[2] or 0.01
+    return shot
 
 
 def moves(arena: Arena, now: int) -> Frames:
