@@ -17,7 +17,9 @@ from native.ruleset cimport Ruleset
 from native.saves cimport restore_match, save_match
 from native.seats cimport seat_free, seat_spawn, seat_take, smallest_team, team_size
 from native.snapshot cimport snapshot_write
-from native.state cimport ID_BYTES, MAX_SLOTS, MAX_TEAMS, STEP_TIMES, entry_t
+from native.state cimport (
+    ID_BYTES, MAX_SLOTS, MAX_TEAMS, REWIND_BINS, REWIND_BIN_US, STEP_TIMES, entry_t,
+)
 from native.storage cimport arena_close, arena_open, reserve_frame, reserve_input, reserve_step
 from native.ticks cimport capture, finish, show, step
 from native.wire cimport (
@@ -28,6 +30,8 @@ from native.world cimport World
 cdef int64_t LATEST_START_US = 2**40    # twelve days: ticks stay countable
 
 ALL_SLOTS = ALL_SEATS
+# By Clamp, from 1.
+CLAMPS = ("max_rewind", "acked_snapshot", "newest_snapshot", "round_trip", "monotone", "future")
 
 
 class FrameError(ValueError):
@@ -413,4 +417,11 @@ cdef class Arena:
 
     @property
     def counters(self):
-        return self.c.counters
+        counts = <dict>self.c.counters
+        clamps, rewinds = counts.pop("clamp"), counts.pop("rewind")
+        counts["clamped"] = sum(clamps[1:])
+        counts.update((f"clamped_{name}", count) for name, count in zip(CLAMPS, clamps[1:], strict=True))
+        for i, count in enumerate(rewinds[:REWIND_BINS]):
+            counts[f"rewind_le_{(i + 1) * REWIND_BIN_US}"] = count
+        counts["rewind_le_inf"] = rewinds[REWIND_BINS]
+        return counts

@@ -175,7 +175,6 @@ cdef void _judge_direct(arena_t *arena, const command_t *command, bint trusted, 
     cdef strike_t strike
     cdef blame_t blame
     cdef hit_t *hit
-    arena.counters.damage += 1
     verdict.outcome = OUTCOME_REJECTED
     if not trusted:
         verdict.reason = REASON_NOT_TRUSTED

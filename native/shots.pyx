@@ -13,9 +13,9 @@ from native.philox cimport DRAW_CRIT, DRAW_SPREAD, philox, philox_t
 from native.journal cimport note_hit
 from native.rewind cimport rewind_view, view_t
 from native.seats cimport allies, eye_of, seat_pose, shooter_of
-from native.state cimport MAX_DRAWS, arena_t, evidence_t, seat_t
+from native.state cimport MAX_DRAWS, REWIND_BINS, REWIND_BIN_US, arena_t, evidence_t, seat_t
 from native.types cimport (
-    CLAMP_NONE, EFFECT_DAMAGE_DEALT, FALLOFF_NONE, MAX_HITS, OUTCOME_ACCEPTED, OUTCOME_REJECTED,
+    EFFECT_DAMAGE_DEALT, FALLOFF_NONE, MAX_HITS, OUTCOME_ACCEPTED, OUTCOME_REJECTED,
     REASON_BAD_ORIGIN, REASON_BAD_TARGET, REASON_CASTING, REASON_DEAD, REASON_NO_HISTORY, REASON_NONE,
     REASON_OUT_OF_RANGE, REASON_PROJECTILE_LIMIT, REASON_UNKNOWN_WEAPON, WEAPON_HITSCAN, WEAPON_MELEE,
     WEAPON_PROJECTILE, command_t, hit_t, pose_t, vec3, verdict_t, weapon_t,
@@ -68,6 +68,13 @@ cdef bint _origin_stands(arena_t *arena, firing_t *firing) noexcept nogil:
     return _near_eye(arena, &pose, &firing.origin)
 
 
+cdef void _count_view(arena_t *arena, const view_t *view, int64_t rewind_us) noexcept nogil:
+    cdef int64_t bin = (rewind_us - 1) // REWIND_BIN_US if rewind_us > 0 else 0
+    arena.counters.clamp[view.clamp] += 1
+    arena.counters.rewind[bin if bin < REWIND_BINS else REWIND_BINS] += 1
+    arena.counters.rewind_sum_us += rewind_us
+
+
 cdef uint32_t _aim(arena_t *arena, const command_t *command, int64_t claimed_us, bint trusted,
                    firing_t *firing, verdict_t *verdict) noexcept nogil:
     """Everything that can refuse a shot before it costs a round."""
@@ -91,7 +98,7 @@ cdef uint32_t _aim(arena_t *arena, const command_t *command, int64_t claimed_us,
     firing.instant = history_at(&arena.history, view.used_us)
     verdict.clamp = view.clamp
     verdict.rewind_us = firing.now_us - view.used_us
-    arena.counters.clamped += view.clamp != CLAMP_NONE
+    _count_view(arena, &view, verdict.rewind_us)
     evidence.given = 1
     evidence.claimed_us = claimed_us
     evidence.used_us = view.used_us

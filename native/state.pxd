@@ -19,6 +19,8 @@ cdef enum:
     MAX_MISSILES = 256          # projectiles in flight; over it: REASON_PROJECTILE_LIMIT
     MAX_ATTACKERS = 8           # remembered for assists; over it: the one longest ago is forgotten
     MAX_DRAWS = 96              # listed in the evidence of one shot
+    REWIND_BIN_US = 25000       # the histogram of rewinds: bins of this width ...
+    REWIND_BINS = 11            # ... so many, past the default limit of 250 ms
     ID_BYTES = 64
     KEPT_VERDICTS = 32          # held for repeats by each seat ...
     KEPT_BYTES = 4096           # ... as long as their bytes fit; over it: the oldest go
@@ -119,12 +121,14 @@ ctypedef struct counters_t:
     uint64_t kills
     uint64_t frames
     uint64_t bad_frames
-    uint64_t clamped
     uint64_t ticks
     uint64_t moves
     uint64_t actions
-    uint64_t damage
+    uint64_t damage             # times somebody lost something
     uint64_t events_dropped
+    uint64_t clamp[7]           # shots by Clamp
+    uint64_t rewind[12]         # shots by how far back they looked: REWIND_BINS of REWIND_BIN_US, then all further
+    uint64_t rewind_sum_us
 
 ctypedef struct arena_t:
     # Fixed at creation.

@@ -78,6 +78,7 @@ cdef int64_t harm(arena_t *arena, uint32_t slot, strike_t *strike, const blame_t
     hit.health_milli = seat.body.health_milli
     hit.lethal |= wound.lethal
     lost = wound.dealt_milli + wound.shield_milli
+    arena.counters.damage += lost > 0
     if blame.source != slot:
         arena.entry[arena.seat[blame.source].entry].damage_milli += wound.dealt_milli
         if lost:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 # From a fast unary call (100 us) to the longest a caller waits.
@@ -57,11 +57,12 @@ _NATIVE: Mapping[str, tuple[str, str]] = {
     "kills": ("combat_kills", "Kills."),
     "moves": ("combat_moves", "Moves judged."),
     "actions": ("combat_actions", "Actions judged."),
-    "clamped": ("combat_rewinds_clamped", "Shots whose claimed view time was bounded."),
     "frames": ("combat_frames", "Frames read."),
     "bad_frames": ("combat_frames_malformed", "Frames that could not be read."),
     "ticks": ("combat_ticks", "Simulation steps."),
 }
+_REWIND = "rewind_le_"
+_CLAMPED = "clamped_"
 _NOW: Mapping[str, tuple[str, str]] = {
     "sessions": ("combat_active_sessions", "Sessions this worker plays."),
     "players": ("combat_players", "Seats taken in the sessions of this worker."),
@@ -86,6 +87,29 @@ class ArenaMetrics(Collector):
             yield CounterMetricFamily(name, text, value=totals[key])
         for key, (name, text) in _NOW.items():
             yield GaugeMetricFamily(name, text, value=totals[key])
+        yield _rewinds(totals)
+        clamped = CounterMetricFamily(
+            "combat_rewinds_clamped",
+            "Shots whose claimed view time was bounded, by bound.",
+            labels=("bound",),
+        )
+        for key in sorted(key for key in totals if key.startswith(_CLAMPED)):
+            clamped.add_metric((key.removeprefix(_CLAMPED),), totals[key])
+        yield clamped
+
+
+def _rewinds(totals: Mapping[str, int]) -> HistogramMetricFamily:
+    """The arenas count each shot in one bin, by microseconds; Prometheus sums them up, in seconds."""
+    counts = {key.removeprefix(_REWIND): count for key, count in totals.items() if key.startswith(_REWIND)}
+    shots = 0
+    buckets = []
+    for bound in sorted((bound for bound in counts if bound != "inf"), key=int):
+        shots += counts[bound]
+        buckets.append((str(int(bound) / 1e6), float(shots)))
+    buckets.append(("+Inf", float(shots + counts.get("inf", 0))))
+    family = HistogramMetricFamily("combat_rewind_seconds", "How far back shots were judged.")
+    family.add_metric((), buckets, totals.get("rewind_sum_us", 0) / 1e6)
+    return family
 
 
 ARENAS = ArenaMetrics()
