@@ -33,7 +33,7 @@ class CombatServicer:
 
     # -- sessions ---------------------------------------------------------------------------------
 
-    async def ListSessions(  # noqa: N802
+    async def ListSessions(
         self, request: service_pb2.ListSessionsRequest, _context: Context
     ) -> service_pb2.ListSessionsResponse:
         query = f"sessions {request.status} {request.type}"
@@ -53,7 +53,7 @@ class CombatServicer:
             else "",
         )
 
-    async def CreateSession(  # noqa: N802
+    async def CreateSession(
         self, request: service_pb2.CreateSessionRequest, context: Context
     ) -> service_pb2.CreateSessionResponse:
         metadata = _metadata(context)
@@ -66,13 +66,13 @@ class CombatServicer:
         )
         return service_pb2.CreateSessionResponse.FromString(answer)
 
-    async def GetSession(  # noqa: N802
+    async def GetSession(
         self, request: service_pb2.GetSessionRequest, _context: Context
     ) -> service_pb2.GetSessionResponse:
         session = await self._sessions.get(request.session_id)
         return service_pb2.GetSessionResponse(session=to_message(session))
 
-    async def UpdateSession(  # noqa: N802
+    async def UpdateSession(
         self, request: service_pb2.UpdateSessionRequest, context: Context
     ) -> service_pb2.UpdateSessionResponse:
         current = to_message(await self._sessions.get(request.session_id))
@@ -84,7 +84,7 @@ class CombatServicer:
         )
         return service_pb2.UpdateSessionResponse.FromString(answer)
 
-    async def EndSession(  # noqa: N802
+    async def EndSession(
         self, request: service_pb2.EndSessionRequest, context: Context
     ) -> service_pb2.EndSessionResponse:
         answer = await self._sessions.end(
@@ -94,7 +94,7 @@ class CombatServicer:
         )
         return service_pb2.EndSessionResponse.FromString(answer)
 
-    async def JoinSession(  # noqa: N802
+    async def JoinSession(
         self, request: service_pb2.JoinSessionRequest, _context: Context
     ) -> service_pb2.JoinSessionResponse:
         player = _acting(request.player_id)
@@ -104,7 +104,7 @@ class CombatServicer:
             session=to_message(match.session),
         )
 
-    async def LeaveSession(  # noqa: N802
+    async def LeaveSession(
         self, request: service_pb2.LeaveSessionRequest, _context: Context
     ) -> service_pb2.LeaveSessionResponse:
         kicked = principal().role is Role.OPERATOR
@@ -114,7 +114,7 @@ class CombatServicer:
 
     # -- commands ---------------------------------------------------------------------------------
 
-    async def ApplyDamage(  # noqa: N802
+    async def ApplyDamage(
         self, request: service_pb2.ApplyDamageRequest, _context: Context
     ) -> service_pb2.ApplyDamageResponse:
         match = await self._sessions.match(request.session_id)
@@ -126,7 +126,7 @@ class CombatServicer:
         verdict = _judge(match, request.player_id, request.sequence, command)
         return service_pb2.ApplyDamageResponse(verdict=verdict)
 
-    async def ExecuteAction(  # noqa: N802
+    async def ExecuteAction(
         self, request: service_pb2.ExecuteActionRequest, _context: Context
     ) -> service_pb2.ExecuteActionResponse:
         match = await self._sessions.match(request.session_id)
@@ -134,7 +134,7 @@ class CombatServicer:
         verdict = _judge(match, request.player_id, request.sequence, command)
         return service_pb2.ExecuteActionResponse(verdict=verdict)
 
-    async def UpdatePosition(  # noqa: N802
+    async def UpdatePosition(
         self, request: service_pb2.UpdatePositionRequest, _context: Context
     ) -> service_pb2.UpdatePositionResponse:
         match = await self._sessions.match(request.session_id)
@@ -142,7 +142,7 @@ class CombatServicer:
         verdict = _judge(match, request.player_id, request.sequence, command)
         return service_pb2.UpdatePositionResponse(verdict=verdict)
 
-    async def GetState(  # noqa: N802
+    async def GetState(
         self, request: service_pb2.GetStateRequest, _context: Context
     ) -> service_pb2.GetStateResponse:
         match = await self._sessions.match(request.session_id)
@@ -159,32 +159,30 @@ class CombatServicer:
 
     # -- streams ----------------------------------------------------------------------------------
 
-    async def Play(self, _requests: AsyncIterator[Any], context: Context) -> None:  # noqa: N802
+    async def Play(self, _requests: AsyncIterator[Any], context: Context) -> None:
         await self._play.serve(context, principal())
 
-    async def Spectate(  # noqa: N802
-        self, request: spectate_pb2.SpectateRequest, context: Context
-    ) -> None:
+    async def Spectate(self, request: spectate_pb2.SpectateRequest, context: Context) -> None:
         await self._spectate.serve(request, context, principal())
 
     # -- what needs the journal -------------------------------------------------------------------
 
-    async def GetReplay(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+    async def GetReplay(self, _request: Message, _context: Context) -> NoReturn:
         raise _without_journal("Replays")
 
-    async def VerifyReplay(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+    async def VerifyReplay(self, _request: Message, _context: Context) -> NoReturn:
         raise _without_journal("Replays")
 
-    async def ListVerdicts(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+    async def ListVerdicts(self, _request: Message, _context: Context) -> NoReturn:
         raise _without_journal("Verdicts of the past")
 
-    async def GetVerdict(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+    async def GetVerdict(self, _request: Message, _context: Context) -> NoReturn:
         raise _without_journal("Verdicts of the past")
 
-    async def GetSessionStats(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+    async def GetSessionStats(self, _request: Message, _context: Context) -> NoReturn:
         raise _without_journal("Statistics")
 
-    async def GetPlayerStats(self, _request: Message, _context: Context) -> NoReturn:  # noqa: N802
+    async def GetPlayerStats(self, _request: Message, _context: Context) -> NoReturn:
         raise _without_journal("Statistics")
 
 
