@@ -46,6 +46,13 @@ def test_another_process_comes_to_the_same(played: tuple[int, RandomMatch, str])
     assert in_another_process(seed, TICKS) == fingerprint
 
 
+def test_every_build_comes_to_the_same() -> None:
+    """Matches of an older build must still verify. Another value here means that they do not: after a change
+    of what is judged on purpose (a rule, the default ruleset, the journal) put the new one."""
+    fingerprint = "f9858c27c07a83752e4af19643509793c5088ee2953b885830d269b7eff1feb4"
+    assert RandomMatch(3).play(400) == fingerprint
+
+
 def test_a_match_exercises_the_core(played: tuple[int, RandomMatch, str]) -> None:
     """Otherwise the other tests here would prove little."""
     _, match, _ = played
