@@ -123,4 +123,4 @@ class Arena:
         """Monotone counts for the metrics: commands, accepted, corrected, rejected, repeated, shots, hits,
         kills, frames, bad_frames, ticks, moves, actions, damage, events_dropped; of shots, how many looked
         back how far (rewind_le_25000 ... rewind_le_inf: microseconds, each in one of them; rewind_sum_us),
-        and which bound moved the claimed view (clamped, clamped_max_rewind ...)."""
+        and which bound moved the claimed view (clamped_max_rewind ... clamped_future)."""

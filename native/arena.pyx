@@ -419,7 +419,6 @@ cdef class Arena:
     def counters(self):
         counts = <dict>self.c.counters
         clamps, rewinds = counts.pop("clamp"), counts.pop("rewind")
-        counts["clamped"] = sum(clamps[1:])
         counts.update((f"clamped_{name}", count) for name, count in zip(CLAMPS, clamps[1:], strict=True))
         for i, count in enumerate(rewinds[:REWIND_BINS]):
             counts[f"rewind_le_{(i + 1) * REWIND_BIN_US}"] = count

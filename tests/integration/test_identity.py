@@ -12,7 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 from services.chassis import clock
 from services.chassis.auth import DEVELOPMENT_SECRET, Role, access_table
 from tests.support import tokens
-from tests.support.worker import Worker, reason
+from tests.support.worker import Worker, ended, reason
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["CombatService"]
 METHODS = {method.name: method for method in SERVICE.methods}
@@ -70,10 +70,7 @@ async def called(combat: Worker, name: str, metadata: tokens.Metadata) -> Any:
             return None
     except grpc.aio.AioRpcError as error:
         return error
-    code = await call.code()
-    if code is grpc.StatusCode.OK:
-        return None
-    return grpc.aio.AioRpcError(code, await call.initial_metadata(), await call.trailing_metadata())
+    return None if await call.code() is grpc.StatusCode.OK else await ended(call)
 
 
 @pytest.mark.parametrize("bad", BAD)

@@ -13,7 +13,7 @@ from arenamesh.combat.v1 import event_pb2, play_pb2, service_pb2, session_pb2, v
 from services.chassis.auth import Role
 from tests.support import tokens
 from tests.support.waiting import eventually
-from tests.support.worker import Stream, Worker, reason, worker
+from tests.support.worker import Stream, Worker, reason, refusal, worker
 
 PROTECTED_US = 3_000_000  # after a spawn, in the mode `battle_royale`
 REJECTED = verdict_pb2.OUTCOME_REJECTED
@@ -61,15 +61,7 @@ async def opened(
     if first is not None:
         await call.write(first)
     await call.done_writing()
-    try:
-        while await call.read() is not grpc.aio.EOF:
-            pass
-        error = grpc.aio.AioRpcError(
-            await call.code(), await call.initial_metadata(), await call.trailing_metadata()
-        )
-    except grpc.aio.AioRpcError as raised:
-        error = raised
-    return error.code(), reason(error)
+    return await refusal(call)
 
 
 # -- opening ------------------------------------------------------------------------------------------
@@ -326,14 +318,9 @@ async def test_a_frame_that_cannot_be_read_ends_only_its_stream(
     await call.write(hello(match))
     await call.read()
     await call.write(frame)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        while await call.read() is not grpc.aio.EOF:
-            pass
-        raise grpc.aio.AioRpcError(
-            await call.code(), await call.initial_metadata(), await call.trailing_metadata()
-        )
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert reason(caught.value)
+    code, why = await refusal(call)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert why
     assert (await bob.commands(move(1, 1)))[0].sequence == 1
 
 

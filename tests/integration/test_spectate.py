@@ -9,7 +9,7 @@ import pytest
 from arenamesh.combat.v1 import play_pb2, service_pb2, session_pb2, spectate_pb2
 
 from tests.support import tokens
-from tests.support.worker import Worker, reason, worker
+from tests.support.worker import Worker, refusal, worker
 
 
 @pytest.fixture
@@ -43,18 +43,6 @@ def world_of(found: list[spectate_pb2.SpectatorFrame]) -> dict[int, dict[str, An
             fields = {field.name: value for field, value in entity.ListFields()}
             seen.setdefault(entity.slot, {}).update(fields)
     return seen
-
-
-async def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
-    try:
-        while await call.read() is not grpc.aio.EOF:
-            pass
-        error = grpc.aio.AioRpcError(
-            await call.code(), await call.initial_metadata(), await call.trailing_metadata()
-        )
-    except grpc.aio.AioRpcError as raised:
-        error = raised
-    return error.code(), reason(error)
 
 
 async def test_the_first_frame_is_everything(combat: Worker, match: str) -> None:

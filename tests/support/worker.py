@@ -93,12 +93,7 @@ class Stream:
             status = await self.call.code()
             if status is grpc.StatusCode.OK:
                 raise EOFError
-            raise grpc.aio.AioRpcError(
-                status,
-                await self.call.initial_metadata(),
-                await self.call.trailing_metadata(),
-                await self.call.details(),
-            )
+            raise await ended(self.call)
         received = cast(play_pb2.PlayResponse, answer)
         self.seen.append(received)
         return received
@@ -118,6 +113,24 @@ class Stream:
                 found.append(await self.next())
         except EOFError:
             return found
+
+
+async def ended(call: Any) -> grpc.aio.AioRpcError:
+    """How a stream ended, which a reader of `EOF` is not told."""
+    return grpc.aio.AioRpcError(
+        await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
+    )
+
+
+async def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
+    """Code and reason of a stream that must be refused, whatever it sends before."""
+    try:
+        while await call.read() is not grpc.aio.EOF:
+            pass
+        error = await ended(call)
+    except grpc.aio.AioRpcError as raised:
+        error = raised
+    return error.code(), reason(error)
 
 
 async def refused(call: Awaitable[Any], code: grpc.StatusCode) -> str:

@@ -59,7 +59,16 @@ def test_a_match_exercises_the_core(played: tuple[int, RandomMatch, str]) -> Non
     counters = match.arena.counters
     assert counters["commands"] > 5000
     assert counters["accepted"] > 500
-    for name in ("hits", "kills", "repeated", "clamped", "moves", "actions", "damage", "bad_frames"):
+    for name in (
+        "hits",
+        "kills",
+        "repeated",
+        "clamped_max_rewind",
+        "moves",
+        "actions",
+        "damage",
+        "bad_frames",
+    ):
         assert counters[name] > 10, name
 
 
