@@ -5,6 +5,8 @@ microseconds of the session clock, which starts at `start`; one that runs backwa
 still. Not thread-safe; one owner calls it.
 """
 
+from collections.abc import Collection
+
 from native.ruleset import Ruleset
 from native.world import World
 
@@ -42,8 +44,11 @@ class Arena:
         tick_rate: int,
         journal: bool = True,
         max_commands: int = 1024,
+        volatile_kinds: Collection[str] = ("move",),
     ) -> None:
-        """`key`: 64-bit secret of the session. Raises ValueError naming what is out of range."""
+        """`key`: 64-bit secret of the session. `volatile_kinds`: kinds of command (move, shot, action, damage)
+        whose verdicts need not wait for the journal, unless they touched somebody else. Raises ValueError
+        naming what is out of range."""
     # -- life ---------------------------------------------------------------------------------
     def start(self, now_us: int) -> None:
         """Spawns everybody who sits. Raises Refused, and ValueError for a time beyond 0..2^40."""
@@ -59,6 +64,16 @@ class Arena:
     @property
     def sequence(self) -> int:
         """Journal sequence of the last record."""
+    @property
+    def now_us(self) -> int:
+        """Session clock of the last record."""
+    @property
+    def barrier(self) -> int:
+        """Sequence of the newest record whose outcome, events included, may be told only once it is durable:
+        all but volatile commands and ticks in which nothing happened. 0 after `restore` and `replay`."""
+    @property
+    def awaits(self) -> int:
+        """Sequence of the record that the answer to the last judged frame must wait for; 0: none."""
     def join(self, now_us: int, player_id: str, team: int = 0) -> int:
         """Takes the lowest free seat and returns it. `team`: plus one, 0 for the smallest. A player who
         has a seat gets the same one. Who joins a running match spawns at once, or where nobody comes
@@ -82,7 +97,8 @@ class Arena:
         acknowledged frame, verdicts, pong). `binding`: the stream's seat, or ALL_SLOTS. Raises FrameError.
 
         A verdict without `journal_sequence` was refused before it could have any effect (foreign or unknown
-        seat, bad sequence, match not running): it is not in the journal and need not wait for it."""
+        seat, bad sequence, match not running): it is not in the journal. What the answer has to wait for is
+        then in `awaits`."""
     def advance(self, now_us: int) -> int:
         """Steps every tick that is due by `now_us`; returns how many."""
     def take_events(self) -> bytes:

@@ -30,6 +30,8 @@ from native.world cimport World
 cdef int64_t LATEST_START_US = 2**40    # twelve days: ticks stay countable
 
 ALL_SLOTS = ALL_SEATS
+# By field number in Command.
+KINDS = {"move": 5, "shot": 6, "action": 7, "damage": 8}
 # By Clamp, from 1.
 CLAMPS = ("max_rewind", "acked_snapshot", "newest_snapshot", "round_trip", "monotone", "future")
 
@@ -59,7 +61,7 @@ cdef bytes _taken(writer_t *writer):
 
 cdef class Arena:
     def __init__(self, Ruleset ruleset not None, World world not None, *, key, str mode, int max_players,
-                 int tick_rate, bint journal=True, int max_commands=1024):
+                 int tick_rate, bint journal=True, int max_commands=1024, volatile_kinds=("move",)):
         if not 1 <= max_players <= MAX_SLOTS:
             raise ValueError(f"max_players is {max_players}, not in 1..{MAX_SLOTS}")
         if not 10 <= tick_rate <= 128:
@@ -70,6 +72,8 @@ cdef class Arena:
             raise ValueError("key is not a 64-bit unsigned number")
         if mode not in ruleset.mode_names:
             raise ValueError(f"mode {mode!r} is not one of {', '.join(ruleset.mode_names)}")
+        if not set(volatile_kinds) <= set(KINDS):
+            raise ValueError(f"volatile_kinds is {volatile_kinds!r}, not some of {', '.join(KINDS)}")
         if not world.spawns:
             raise ValueError(f"map {world.map_id!r} has no spawn point")
         if self.c.seat != NULL:
@@ -89,6 +93,8 @@ cdef class Arena:
         self.c.tick_rate = tick_rate
         self.c.max_commands = max_commands
         self.c.journalling = journal
+        for name in volatile_kinds:
+            self.c.volatile_kinds |= 1 << <int>KINDS[name]
         arena_open(&self.c, world.spawns)
         show(&self.c)
 
@@ -148,6 +154,18 @@ cdef class Arena:
     @property
     def sequence(self):
         return self.c.sequence
+
+    @property
+    def now_us(self):
+        return self.c.now_us
+
+    @property
+    def barrier(self):
+        return self.c.barrier
+
+    @property
+    def awaits(self):
+        return self.c.awaits
 
     @property
     def winner(self):
@@ -339,6 +357,7 @@ cdef class Arena:
         if self.c.journal.at != self.c.journal.start:
             raise ValueError("records of before are not taken yet")
         names = restore_match(&self.c, self.ruleset, self.world, data)
+        self.c.barrier = 0
         self.roster = {name: index for index, name in enumerate(names)}
         self.seats = {self.player(slot): slot for slot in range(self.c.slots) if self.c.seat[slot].taken}
 
@@ -368,6 +387,7 @@ cdef class Arena:
                     raise ValueError(f"record {record.sequence} is not what the arena judges")
         finally:
             self.c.journalling = self.keeps_journal
+            self.c.barrier = 0
             journal.at = journal.start
             self.c.events.at = self.c.events.start
 

@@ -75,6 +75,7 @@ cdef void record_join(arena_t *arena, uint32_t slot, uint32_t team) noexcept nog
     cdef marks_t marks
     cdef const entry_t *entry = &arena.entry[arena.seat[slot].entry]
     arena.sequence += 1
+    arena.barrier = arena.sequence
     if not arena.journalling:
         return
     marks = _begin(arena, RECORD_JOIN)
@@ -88,6 +89,7 @@ cdef void record_join(arena_t *arena, uint32_t slot, uint32_t team) noexcept nog
 cdef void record_leave(arena_t *arena, uint32_t slot, uint32_t reason) noexcept nogil:
     cdef marks_t marks
     arena.sequence += 1
+    arena.barrier = arena.sequence
     if not arena.journalling:
         return
     marks = _begin(arena, RECORD_LEAVE)
@@ -99,6 +101,7 @@ cdef void record_leave(arena_t *arena, uint32_t slot, uint32_t reason) noexcept 
 cdef void record_start(arena_t *arena) noexcept nogil:
     cdef marks_t marks
     arena.sequence += 1
+    arena.barrier = arena.sequence
     if not arena.journalling:
         return
     marks = _begin(arena, RECORD_START)
@@ -108,6 +111,8 @@ cdef void record_start(arena_t *arena) noexcept nogil:
 cdef void record_tick(arena_t *arena, uint64_t state_hash) noexcept nogil:
     cdef marks_t marks
     arena.sequence += 1
+    if arena.hits.at != arena.hits.start or arena.events.at != arena.events.start:
+        arena.barrier = arena.sequence
     if not arena.journalling:
         return
     marks = _begin(arena, RECORD_TICK)
@@ -120,6 +125,7 @@ cdef void record_tick(arena_t *arena, uint64_t state_hash) noexcept nogil:
 cdef void record_end(arena_t *arena, uint32_t reason) noexcept nogil:
     cdef marks_t marks
     arena.sequence += 1
+    arena.barrier = arena.sequence
     if not arena.journalling:
         return
     marks = _begin(arena, RECORD_END)

@@ -104,6 +104,8 @@ cdef void _repeat(arena_t *arena, const command_t *command) noexcept nogil:
         else:
             _refuse(arena, command, REASON_REPEAT_TOO_OLD)
         return
+    # The first verdict may be on its way to the journal still; which record it is, the ring does not say.
+    arena.awaits = arena.barrier
     mark = begin_message(out, FIELD_VERDICTS)
     write_raw(out, arena.kept_bytes + command.slot * KEPT_BYTES + kept.offset, kept.size)
     write_varint(out, 5, 1)     # repeated
@@ -237,6 +239,12 @@ cdef void _count(arena_t *arena, uint32_t outcome) noexcept nogil:
     arena.counters.rejected += outcome == OUTCOME_REJECTED
 
 
+cdef bint _volatile(const arena_t *arena, const command_t *command) noexcept nogil:
+    """Of a kind that may be lost, and nobody but its player was touched by it."""
+    return ((arena.volatile_kinds >> command.kind) & 1 and arena.hits.at == arena.hits.start
+            and arena.caused.at == arena.caused.start)
+
+
 cdef void _admit(arena_t *arena, const command_t *command, const frame_t *frame, bint trusted,
                  int64_t now_us) noexcept nogil:
     cdef seat_t *seat = &arena.seat[command.slot]
@@ -257,6 +265,8 @@ cdef void _admit(arena_t *arena, const command_t *command, const frame_t *frame,
     _judge(arena, command, frame, trusted, own_view, now_us)
     arena.sequence += 1
     verdict.journal_sequence = arena.sequence
+    if not _volatile(arena, command):
+        arena.barrier = arena.awaits = arena.sequence
     _count(arena, verdict.outcome)
     start = arena.out.at
     write_verdict(&arena.out, FIELD_VERDICTS, verdict)
@@ -279,6 +289,7 @@ cdef void judge_frame(arena_t *arena, int64_t now_us, const uint8_t *data, uint3
     cursor.at = data
     cursor.end = data + size
     arena.counters.frames += 1
+    arena.awaits = 0
     while next_command(&cursor, command):
         arena.counters.commands += 1
         reason = _door(arena, command, binding)

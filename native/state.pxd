@@ -139,6 +139,7 @@ ctypedef struct arena_t:
     uint32_t slots
     uint32_t tick_rate
     uint32_t max_commands
+    uint32_t volatile_kinds     # bit by CommandKind: their verdicts need not wait for the journal
     uint32_t spawns
     spawn_t *spawn
     # Judged state.
@@ -175,6 +176,8 @@ ctypedef struct arena_t:
     verdict_t verdict
     evidence_t evidence
     # Output.
+    uint64_t barrier            # newest record whose outcome may be told only when it is durable
+    uint64_t awaits             # record that the answer to the last frame has to wait for
     uint8_t journalling
     writer_t journal
     writer_t hits               # of the record that is being judged: what no verdict lists ...

@@ -96,6 +96,7 @@ cdef int arena_open_like(arena_t *arena, const arena_t *model, list spawns) exce
     arena.slots = model.slots
     arena.tick_rate = model.tick_rate
     arena.max_commands = model.max_commands
+    arena.volatile_kinds = model.volatile_kinds
     arena.journalling = model.journalling
     arena.counters = model.counters
     return arena_open(arena, spawns)

@@ -33,6 +33,12 @@ class Catalogue:
         ruleset = self._rulesets.get((name, version))
         return None if ruleset is None else ruleset.mode_names
 
+    def map_hash(self, map_id: str) -> str:
+        return f"{self._worlds[map_id].hash():016x}"
+
+    def ruleset_hash(self, name: str, version: int) -> str:
+        return self._rulesets[name, version].hash()
+
     def world(self, map_id: str) -> World:
         return self._worlds[map_id]
 

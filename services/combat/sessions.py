@@ -186,7 +186,12 @@ class Sessions:
             ResourceExhausted: TOO_MANY_SESSIONS.
         """
         session = rules.create(
-            draft, self._catalogue, session_id=session_id, owner=self._owner, now=clock.now()
+            draft,
+            self._catalogue,
+            session_id=session_id,
+            owner=self._owner,
+            arena_key=clock.secret_key64(),
+            now=clock.now(),
         )
 
         async def work(connection: Connection) -> tuple[bytes, bool]:
@@ -351,7 +356,7 @@ class Sessions:
         return Arena(
             self._catalogue.ruleset(session.ruleset_name, session.ruleset_version),
             self._catalogue.world(session.map_id),
-            key=clock.secret_key64(),
+            key=session.arena_key,
             mode=session.game_mode,
             max_players=session.max_players,
             tick_rate=session.tick_rate_hz,

@@ -46,6 +46,9 @@ class SessionStore:
             session.player_count,
             session.owner,
             session.epoch,
+            _signed(session.arena_key),
+            session.ruleset_hash,
+            session.map_hash,
         )
         return inserted is not None
 
@@ -114,7 +117,18 @@ def _session(row: asyncpg.Record) -> Session:
         player_count=row["player_count"],
         owner=row["owner"],
         epoch=row["epoch"],
+        arena_key=row["arena_key"] % (1 << 64),
+        ruleset_hash=row["ruleset_hash"],
+        map_hash=row["map_hash"],
+        journal_sequence=row["journal_sequence"],
+        journal_time_us=row["journal_time_us"],
+        journal_tick=row["journal_tick"],
     )
+
+
+def _signed(number: int) -> int:
+    """64 bits as PostgreSQL has them."""
+    return number - (1 << 64) if number >> 63 else number
 
 
 def _naive(time: datetime | None) -> datetime | None:

@@ -42,6 +42,7 @@ def to_message(session: Session) -> session_pb2.Session:
         started_at=_timestamp(session.started_at),
         ended_at=_timestamp(session.ended_at),
         player_count=session.player_count,
+        journal_sequence=session.journal_sequence,
     )
 
 

@@ -25,9 +25,9 @@ STRUCTS = [
     ("state", "kept_t"),
     ("state", "arena_t"),
 ]
-MADE_OF = {"rules", "world", "tick_rate", "max_commands", "spawns", "spawn"}
+MADE_OF = {"rules", "world", "tick_rate", "max_commands", "volatile_kinds", "spawns", "spawn"}
 PASSING = {"scratch", "contact", "command", "verdict", "evidence"}
-WRITERS = {"journalling", "journal", "hits", "caused", "events", "out"}
+WRITERS = {"barrier", "awaits", "journalling", "journal", "hits", "caused", "events", "out"}
 NOT_HASHED = {
     # Only shown, or where the ring of kept verdicts stands: they are hashed in their order.
     "seat_t": {"disconnected", "shown_tick", "kept_at"},

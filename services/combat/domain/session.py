@@ -35,7 +35,8 @@ _NEXT = {
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One match. Times are UTC; `epoch` rises with each change of `owner`, the worker that plays it."""
+    """One match. Times are UTC; `epoch` rises with each change of `owner`, the worker that plays it ('' when
+    nobody does)."""
 
     session_id: str
     name: str
@@ -55,6 +56,15 @@ class Session:
     player_count: int
     owner: str
     epoch: int
+    arena_key: int
+    """64 bits, secret: of its random draws."""
+    ruleset_hash: str
+    map_hash: str
+    """Of the content it was created with."""
+    journal_sequence: int = 0
+    """The last record committed; `journal_time_us` and `journal_tick` are that record's."""
+    journal_time_us: int = 0
+    journal_tick: int = 0
 
     @property
     def live(self) -> bool:
@@ -122,8 +132,14 @@ class Content(Protocol):
     def modes(self, name: str, version: int) -> tuple[str, ...] | None:
         """The game modes of a ruleset, or None when there is no such version."""
 
+    def map_hash(self, map_id: str) -> str: ...
 
-def create(draft: Draft, content: Content, *, session_id: str, owner: str, now: datetime) -> Session:
+    def ruleset_hash(self, name: str, version: int) -> str: ...
+
+
+def create(
+    draft: Draft, content: Content, *, session_id: str, owner: str, arena_key: int, now: datetime
+) -> Session:
     """A new WAITING session with every default filled in.
 
     Raises:
@@ -171,6 +187,9 @@ def create(draft: Draft, content: Content, *, session_id: str, owner: str, now: 
         player_count=0,
         owner=owner,
         epoch=1,
+        arena_key=arena_key,
+        ruleset_hash=content.ruleset_hash(ruleset, version),
+        map_hash=content.map_hash(map_id),
     )
     return _sized(session)
 

@@ -1,8 +1,11 @@
 -- name: insert
 INSERT INTO gameplay.combat_sessions (
     id, name, type, status, max_players, min_players, map_id, game_mode, ruleset_name, ruleset_version,
-    tick_rate, spectator_delay_s, created_at, started_at, ended_at, player_count, owner, epoch
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    tick_rate, spectator_delay_s, created_at, started_at, ended_at, player_count, owner, epoch,
+    arena_key, ruleset_hash, map_hash
+) VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
+)
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 

@@ -27,10 +27,16 @@ class Content:
     def modes(self, name: str, version: int) -> tuple[str, ...] | None:
         return MODES if name == "default" and version in {1, 2} else None
 
+    def map_hash(self, map_id: str) -> str:
+        return f"map {map_id}"
+
+    def ruleset_hash(self, name: str, version: int) -> str:
+        return f"rules {name} {version}"
+
 
 def create(**fields: object) -> Session:
     draft = Draft(**({"name": "friday", "type": SessionType.DUEL} | fields))  # type: ignore[arg-type]
-    return rules.create(draft, Content(), session_id="s1", owner="w0", now=NOW)
+    return rules.create(draft, Content(), session_id="s1", owner="w0", arena_key=7, now=NOW)
 
 
 def in_status(status: SessionStatus) -> Session:
@@ -69,6 +75,9 @@ def test_defaults_by_type(type_: SessionType, mode: str, players: int, delay: in
         player_count=0,
         owner="w0",
         epoch=1,
+        arena_key=7,
+        ruleset_hash="rules default 2",
+        map_hash="map yard",
     )
 
 

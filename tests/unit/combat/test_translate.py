@@ -30,6 +30,10 @@ SESSION = Session(
     player_count=2,
     owner="w0",
     epoch=1,
+    arena_key=7,
+    ruleset_hash="",
+    map_hash="",
+    journal_sequence=11,
 )
 
 

@@ -195,6 +195,7 @@ def test_calls_about_a_seat_nobody_has() -> None:
         ({"max_commands": 0}, "max_commands is 0"),
         ({"key": 1 << 64}, "key is not"),
         ({"key": -1}, "key is not"),
+        ({"volatile_kinds": ("dance",)}, "volatile_kinds is"),
         ({"mode": "chess"}, "mode 'chess' is not one of deathmatch"),
     ],
 )
