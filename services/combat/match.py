@@ -140,12 +140,6 @@ class Match:
             )
         return slot
 
-    def seats(self) -> list[tuple[int, str, int]]:
-        """(slot, player, team) of every taken seat."""
-        slots = range(self.session.max_players)
-        taken = ((slot, self.arena.player(slot)) for slot in slots)
-        return [(slot, player, self.arena.team(slot)) for slot, player in taken if player]
-
     def _seats_changed(self) -> None:
         self.session = replace(self.session, player_count=self.arena.players)
         self._watch_empty()

@@ -33,6 +33,7 @@ from services.combat.notices import to_player
 from services.combat.outbox import Limits, Outbox
 from services.combat.sessions import Sessions
 from services.combat.settings import CombatSettings
+from services.combat.viewer import Shown
 
 _log = structlog.get_logger()
 PROTOCOL = 1
@@ -190,7 +191,7 @@ def welcome(match: Match, slot: int | None) -> bytes:
     ).SerializeToString()
 
 
-def welcome_message(match: Match, slot: int | None) -> play_pb2.Welcome:
+def welcome_message(match: Shown, slot: int | None) -> play_pb2.Welcome:
     session = match.session
     return play_pb2.Welcome(
         session_id=session.session_id,
@@ -204,16 +205,17 @@ def welcome_message(match: Match, slot: int | None) -> play_pb2.Welcome:
     )
 
 
-def seats(match: Match, *, numbered: bool) -> list[snapshot_pb2.Seat]:
+def seats(match: Shown, *, numbered: bool) -> list[snapshot_pb2.Seat]:
     """`numbered`: with the last sequence of each, for who speaks for all of them."""
     return [
         snapshot_pb2.Seat(
             slot=slot,
             player_id=player,
-            team=team,
+            team=match.arena.team(slot),
             last_sequence=match.arena.last_sequence(slot) if numbered else 0,
         )
-        for slot, player, team in match.seats()
+        for slot in range(match.session.max_players)
+        if (player := match.arena.player(slot))
     ]
 
 

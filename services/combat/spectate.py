@@ -18,6 +18,7 @@ from services.combat.notices import to_spectator
 from services.combat.outbox import Limits, Outbox
 from services.combat.play import expire, welcome_message
 from services.combat.sessions import Sessions
+from services.combat.viewer import Shown
 
 _SLOW = to_spectator(play_pb2.NOTICE_KIND_SLOW_READER, "SLOW_READER")
 
@@ -25,7 +26,7 @@ _SLOW = to_spectator(play_pb2.NOTICE_KIND_SLOW_READER, "SLOW_READER")
 class View:
     """What one place of a match looks like, tick by tick. `viewer`: a seat, or ALL_SLOTS."""
 
-    def __init__(self, match: Match, viewer: int) -> None:
+    def __init__(self, match: Shown, viewer: int) -> None:
         self._match = match
         self._viewer = viewer
         # Whoever opens the view has just been shown this tick.
@@ -43,7 +44,7 @@ class View:
 
 
 def frame(
-    match: Match, viewer: int, baseline: int, events: bytes = b"", welcome: play_pb2.Welcome | None = None
+    match: Shown, viewer: int, baseline: int, events: bytes = b"", welcome: play_pb2.Welcome | None = None
 ) -> bytes:
     """One SpectateResponse, from what the arena encodes for players."""
     shown = play_pb2.PlayResponse.FromString(match.arena.snapshot(viewer, baseline) + events)
