@@ -23,8 +23,8 @@ def options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
         # A second process on the port must fail to bind, not share it: sessions are sticky.
         ("grpc.so_reuseport", 0),
-        # The edge pings idle connections; the default would end them after five seconds.
-        ("grpc.http2.min_ping_interval_without_data_ms", 500),
+        # The edge pings twice a second; the default would end its connections as abused.
+        ("grpc.http2.min_ping_interval_without_data_ms", 100),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_receive_message_length", max_message_bytes),
         # Windows that grow with the link would buffer megabytes for a reader that stopped.

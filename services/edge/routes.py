@@ -8,9 +8,18 @@ from services.edge.settings import EdgeSettings
 
 COMBAT = "/arenamesh.combat.v1.CombatService/"
 
-STREAMS = ("Play", "Spectate", "GetReplay", "VerifyReplay")
+STREAMS = ("Play", "Spectate")
 ANY_WORKER = ("ListSessions", "GetPlayerStats")
+# Read the committed journal, which every worker can; they take as long as they take.
+REPLAYS = ("GetReplay", "VerifyReplay")
 SESSION_READS = ("GetSession", "GetState", "ListVerdicts", "GetVerdict", "GetSessionStats")
+
+# Set by a worker on an answer that asserts: nothing was executed here, another worker may.
+RETRY_ELSEWHERE = "x-retry-elsewhere"
+# Nothing reached a worker, or it says that nothing came of it: safe for every call, a stream's opening too.
+NOT_EXECUTED = "connect-failure,refused-stream,reset-before-request,retriable-headers"
+# A read may be repeated whatever became of it.
+REPEATABLE = f"unavailable,reset,{NOT_EXECUTED}"
 
 # RE2 here refuses large repetition counts, so the id's length is the service's to check.
 SESSION_IN_PATH = r"^/api/v1/combat/sessions/([A-Za-z0-9_-]+)(?:[/?].*)?$"
@@ -22,8 +31,9 @@ def routes(settings: EdgeSettings) -> list[Route]:
     """In order of matching. REST calls match `/api/` first, then the gRPC path they became."""
     return [
         _combat(settings, {"path": f"{COMBAT}CreateSession"}, hash_policy=[_header("x-request-id")]),
-        _combat(settings, _methods(ANY_WORKER), retried=True),
-        _combat(settings, _methods(SESSION_READS), hash_policy=_by_session(), retried=True),
+        _combat(settings, _methods(ANY_WORKER), retry_on=REPEATABLE),
+        _combat(settings, _methods(REPLAYS), retry_on=REPEATABLE, stream=True),
+        _combat(settings, _methods(SESSION_READS), hash_policy=_by_session(), retry_on=REPEATABLE),
         _combat(settings, _methods(STREAMS), hash_policy=_by_session(), stream=True),
         _combat(settings, {"prefix": COMBAT}, hash_policy=_by_session()),
         # Until the transcoder has renamed the call or refused it. Not a direct response: those get no CORS.
@@ -45,7 +55,7 @@ def _combat(
     match: Route,
     *,
     hash_policy: list[Route] | None = None,
-    retried: bool = False,
+    retry_on: str = NOT_EXECUTED,
     stream: bool = False,
 ) -> Route:
     # `timeout` would answer UNAVAILABLE, which callers retry; the stream duration answers DEADLINE_EXCEEDED.
@@ -58,21 +68,26 @@ def _combat(
         route["idle_timeout"] = limit
     if hash_policy:
         route["hash_policy"] = hash_policy
-    if retried:
-        route["retry_policy"] = {
-            "retry_on": "unavailable,reset-before-request,connect-failure,refused-stream",
-            "num_retries": 2,
-            "retry_host_predicate": [
-                {
-                    "name": "envoy.retry_host_predicates.previous_hosts",
-                    "typed_config": {
-                        "@type": _type("retry.host.previous_hosts.v3.PreviousHostsPredicate"),
-                    },
-                }
-            ],
-            "host_selection_retry_max_attempts": 8,
-        }
+    route["retry_policy"] = _retries(settings, retry_on)
     return {"match": match, "route": route}
+
+
+def _retries(settings: EdgeSettings, retry_on: str) -> Route:
+    """On a worker that has not been tried. A second wait is short: the first one told what is the matter."""
+    return {
+        "retry_on": retry_on,
+        "retriable_headers": [{"name": RETRY_ELSEWHERE, "string_match": {"exact": "1"}}],
+        "num_retries": settings.retries,
+        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {"@type": _type("retry.host.previous_hosts.v3.PreviousHostsPredicate")},
+            }
+        ],
+        # Each attempt draws from the table anew; of two workers, half of the draws are the one that failed.
+        "host_selection_retry_max_attempts": 16,
+    }
 
 
 def _by_session() -> list[Route]:

@@ -29,6 +29,9 @@ class EdgeSettings:
         max_connections: above it a new connection is closed.
         max_streams_per_connection: above it a client waits: open another connection.
         max_requests: open requests and streams to all combat workers; above it UNAVAILABLE.
+        max_retries: calls and streams that are being tried again at one time; above it the caller gets the
+            first answer.
+        retries: of one call, each on another worker; then the caller gets the last answer.
         max_rest_body_bytes: of a REST body, held while it is translated; above it 413. The worker's own limit
             of a message is lower and answers 429.
         max_rest_reply_bytes: a larger REST reply gets 500.
@@ -47,6 +50,8 @@ class EdgeSettings:
     max_connections: int = 20_000
     max_streams_per_connection: int = 1_024
     max_requests: int = 20_000
+    max_retries: int = 4_096
+    retries: int = 3
     max_rest_body_bytes: int = 1 << 20
     max_rest_reply_bytes: int = 8 << 20
     unary_seconds: int = 10

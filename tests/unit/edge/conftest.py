@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import grpc
 import pytest
-from arenamesh.combat.v1 import play_pb2, service_pb2, service_pb2_grpc
+from arenamesh.combat.v1 import service_pb2_grpc
 from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.chassis import auth
 from services.edge import endpoints, envoy_binary, render
@@ -23,76 +21,11 @@ from services.edge.settings import DEVELOPMENT_ORIGINS, EdgeSettings
 from services.mesh import probes
 from services.mesh.ports import LOOPBACK, Ports
 from services.mesh.process import Process, Program
+from tests.unit.edge.worker import Worker
 
 SECRET = "a secret of at least thirty-two bytes"
 DESCRIPTORS = Path(__file__).parents[3] / "build" / "arenamesh.binpb"
-SERVICE = "arenamesh.combat.v1.CombatService"
 _DEADLINE_S = 20.0
-
-
-class Worker(service_pb2_grpc.CombatServiceServicer):
-    """Answers with its own name as the session's name."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.port = 0
-        self.calls: list[str] = []
-        # While set, every call is refused with it.
-        self.refusal: grpc.StatusCode | None = None
-        self.health = health.aio.HealthServicer()
-        self._server: aio.Server | None = None
-
-    async def start(self, port: int = 0) -> None:
-        self._server = aio.server(
-            options=[("grpc.so_reuseport", 0), ("grpc.http2.min_ping_interval_without_data_ms", 500)]
-        )
-        service_pb2_grpc.add_CombatServiceServicer_to_server(self, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
-        await self.health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
-        self.port = self._server.add_insecure_port(f"{LOOPBACK}:{port}")
-        await self._server.start()
-
-    async def stop(self) -> None:
-        if self._server is not None:
-            await self._server.stop(None)
-            self._server = None
-
-    async def CreateSession(self, request: Any, context: Any) -> Any:
-        await self._called("CreateSession", context)
-        created = request.session
-        created.session_id = dict(context.invocation_metadata())["x-request-id"]
-        created.map_id = self.name
-        return service_pb2.CreateSessionResponse(session=created)
-
-    async def GetSession(self, request: Any, context: Any) -> Any:
-        await self._called("GetSession", context)
-        answer = service_pb2.GetSessionResponse()
-        answer.session.session_id = request.session_id
-        answer.session.map_id = self.name
-        return answer
-
-    async def ListSessions(self, request: Any, context: Any) -> Any:
-        await self._called("ListSessions", context)
-        answer = service_pb2.ListSessionsResponse()
-        answer.sessions.add(map_id=self.name)
-        return answer
-
-    async def LeaveSession(self, request: Any, context: Any) -> Any:
-        await self._called("LeaveSession", context)
-        return service_pb2.LeaveSessionResponse()
-
-    async def GetState(self, request: Any, context: Any) -> Any:
-        """Never answers; waits to be cut off."""
-        await asyncio.Event().wait()
-
-    async def Play(self, requests: Any, context: Any) -> Any:
-        async for _ in requests:
-            yield play_pb2.PlayResponse(tick=int(self.name.removeprefix("w")))
-
-    async def _called(self, method: str, context: Any) -> None:
-        self.calls.append(method)
-        if self.refusal is not None:
-            await context.abort(self.refusal, "refused by the test")
 
 
 @dataclass

@@ -119,17 +119,3 @@ async def test_nobody_healthy_is_unavailable_in_both_tongues(start_edge: Start) 
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await owner(edge, "s1")
     assert failure.value.code() == grpc.StatusCode.UNAVAILABLE
-
-
-async def test_a_read_is_tried_on_another_worker_and_a_write_is_not(start_edge: Start) -> None:
-    edge = await start_edge(workers=2)
-    names = {worker.name: worker for worker in edge.workers}
-    refusing = names[await owner(edge, IDS[0])]
-    refusing.refusal = grpc.StatusCode.UNAVAILABLE
-    (other,) = [worker for worker in edge.workers if worker is not refusing]
-    assert await owner(edge, IDS[0]) == other.name
-    refusing.calls.clear()
-    other.calls.clear()
-    status, _ = await edge.rest("POST", f"/sessions/{IDS[0]}/leave", json={})
-    assert status == 503
-    assert (refusing.calls, other.calls) == (["LeaveSession"], [])
