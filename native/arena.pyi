@@ -46,9 +46,9 @@ class Arena:
         max_commands: int = 1024,
         volatile_kinds: Collection[str] = ("move",),
     ) -> None:
-        """`key`: 64-bit secret of the session. `volatile_kinds`: kinds of command (move, shot, action, damage)
-        whose verdicts need not wait for the journal, unless they touched somebody else. Raises ValueError
-        naming what is out of range."""
+        """`key`: 64-bit secret of the session. `volatile_kinds`: kinds of command (move, shot, action,
+        damage) whose verdicts need not wait for the journal, unless they touched somebody else. Raises
+        ValueError naming what is out of range."""
     # -- life ---------------------------------------------------------------------------------
     def start(self, now_us: int) -> None:
         """Spawns everybody who sits. Raises Refused, and ValueError for a time beyond 0..2^40."""
@@ -128,10 +128,12 @@ class Arena:
         Raises ValueError, and changes nothing, when `data` was cut or altered, when it was saved by another
         build or with another ruleset, map, mode, max_players, tick_rate or key (it says which), and while
         records wait to be taken."""
-    def replay(self, segment: bytes) -> None:
-        """Feeds the inputs of a JournalSegment and compares what comes of them with its records. Neither
-        events nor records of it remain to be taken. Raises ValueError naming the first record whose
-        outcome differs, that is out of order, or that cannot be read."""
+    def replay(self, segment: bytes, *, events: bool = False) -> None:
+        """Feeds the inputs of a JournalSegment and compares what comes of them with its records. No records
+        of it remain to be taken, and no events; with `events` those wait for `take_events`, as they did where
+        it was played (their buffer is made for a step or two: `journal.ticks` tells where to cut). Raises
+        ValueError naming the first record whose outcome differs, that is out of order, or that cannot be
+        read."""
     def state_hash(self) -> int:
         """64-bit hash of the whole judged state."""
     @property

@@ -9,10 +9,10 @@ from native.events cimport event_join, event_leave
 from native.flights cimport flights_shown
 from native.history cimport tick_time
 from native.journal cimport (
-    RECORD_COMMAND, RECORD_END, RECORD_JOIN, RECORD_LEAVE, RECORD_START, RECORD_TICK, next_record, record_end,
-    record_join, record_leave, record_start, record_t,
+    RECORD_COMMAND, RECORD_END, RECORD_JOIN, RECORD_LEAVE, RECORD_START, next_record, record_t,
 )
 from native.judge cimport ALL_SEATS, judge_frame
+from native.records cimport record_end, record_join, record_leave, record_start
 from native.ruleset cimport Ruleset
 from native.saves cimport restore_match, save_match
 from native.seats cimport seat_free, seat_spawn, seat_take, smallest_team, team_size
@@ -361,7 +361,7 @@ cdef class Arena:
         self.roster = {name: index for index, name in enumerate(names)}
         self.seats = {self.player(slot): slot for slot in range(self.c.slots) if self.c.seat[slot].taken}
 
-    def replay(self, bytes segment not None):
+    def replay(self, bytes segment not None, *, bint events=False):
         cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(segment)
         cdef const uint8_t *end = at + PyBytes_GET_SIZE(segment)
         cdef writer_t *journal = &self.c.journal
@@ -380,7 +380,8 @@ cdef class Arena:
                 if record.sequence != self.c.sequence + 1:
                     raise ValueError(f"record {record.sequence} follows record {self.c.sequence}")
                 journal.at = journal.start
-                self.c.events.at = self.c.events.start
+                if not events:
+                    self.c.events.at = self.c.events.start
                 self._feed(&record)
                 if (journal.at - journal.start != record.end - record.start
                         or memcmp(journal.start, record.start, record.end - record.start) != 0):
@@ -389,7 +390,8 @@ cdef class Arena:
             self.c.journalling = self.keeps_journal
             self.c.barrier = 0
             journal.at = journal.start
-            self.c.events.at = self.c.events.start
+            if not events:
+                self.c.events.at = self.c.events.start
 
     cdef void _feed(self, const record_t *record) except *:
         try:

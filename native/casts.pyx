@@ -9,7 +9,7 @@ from native.actions cimport (
 )
 from native.damage cimport strike_t
 from native.events cimport event_action
-from native.journal cimport note_hit
+from native.records cimport note_hit
 from native.seats cimport allies, eye_of, seat_pose
 from native.state cimport arena_t, seat_t
 from native.types cimport (

@@ -7,7 +7,7 @@ from native.actions cimport effects_q16
 from native.damage cimport blast_share, crit_drawn, scale_q16, strike_t
 from native.events cimport event_blast, millimetres
 from native.hitreg cimport blast, contact_t, sweep
-from native.journal cimport note_hit
+from native.records cimport note_hit
 from native.philox cimport DRAW_CRIT, philox, philox_t
 from native.seats cimport shooter_of
 from native.snapshot cimport missile_t

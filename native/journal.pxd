@@ -1,8 +1,6 @@
-"""Journal records: writing what was fed to the arena and what it answered, reading it back."""
+"""Journal records, read: where each begins, and what of its input the arena needs to judge it again."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from native.state cimport arena_t
-from native.types cimport command_t, hit_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 # The input of one record.
 ctypedef enum RecordKind:       # field numbers of JournalRecord.input
@@ -21,27 +19,22 @@ ctypedef struct record_t:
     uint64_t sequence
     int64_t time_us
     uint32_t kind
-    uint32_t slot               # JOIN, LEAVE
-    uint32_t team
+    uint8_t eventful            # spawns, kills or the end came of it
+    uint32_t slot               # JOIN, LEAVE, COMMAND
+    uint32_t team               # JOIN, plus one: as asked ...
+    uint32_t given_team         # ... and as given
     uint32_t reason             # LEAVE, END
+    uint32_t tick               # TICK
     const uint8_t *id           # JOIN: player; COMMAND: the Command message
     uint32_t id_size
     uint32_t acked_tick
     uint8_t trusted
+    const uint8_t *verdict      # COMMAND: the Verdict message
+    uint32_t verdict_size
+    const uint8_t *input        # the message of its kind
+    const uint8_t *input_end
+    const uint8_t *events       # the fields behind it
 
-# A hit that no verdict lists, for the record of what is being judged; `weapon` and `action` plus one.
-cdef void note_hit(arena_t *arena, uint32_t source, uint32_t weapon, uint32_t action, uint32_t sequence,
-                   const hit_t *hit) noexcept nogil
-# Each counts one record and, when the arena keeps a journal, writes it, with the hits and events since the
-# last one. There is room: see `storage`.
-cdef void record_join(arena_t *arena, uint32_t slot, uint32_t team) noexcept nogil
-cdef void record_leave(arena_t *arena, uint32_t slot, uint32_t reason) noexcept nogil
-cdef void record_start(arena_t *arena) noexcept nogil
-cdef void record_tick(arena_t *arena, uint64_t state_hash) noexcept nogil
-cdef void record_end(arena_t *arena, uint32_t reason) noexcept nogil
-# `verdict` are the bytes of the Verdict, whose journal sequence is the arena's, already counted.
-cdef void record_command(arena_t *arena, const command_t *command, uint32_t view_tick, uint32_t view_fraction,
-                         uint32_t acked_tick, bint trusted, const uint8_t *verdict,
-                         uint32_t size) noexcept nogil
-# The next record of a segment: 1, 0 at the end, -1 when it cannot be read.
+# The next record of a segment: 1, 0 at the end, -1 when it cannot be read. What lies in commands, evidence,
+# hits and events is not looked at.
 cdef int next_record(const uint8_t **at, const uint8_t *end, record_t *out) noexcept nogil

@@ -1,319 +1,219 @@
-"""A record holds the input, the verdict it got and what came of it. Judging the input again writes the same
-bytes, so a replay compares records as bytes and needs no other notion of equality.
-
-The buffer is taken by the caller. Room for the worst case is made before a call judges (see
-`native/storage`), never while it does.
-"""
+"""Reading a segment: record by record, each field once, never beyond its end, whatever it holds."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memcpy, memset
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from native.events cimport millimetres
-from native.state cimport arena_t, entry_t, evidence_t
-from native.types cimport command_t, hit_t
-from native.wire cimport (
-    begin_message, end_message, write_bytes, write_fixed64, write_hit, write_packed_doubles,
-    write_packed_fixed32s, write_packed_sints, write_raw, write_varint, writer_t,
-)
+from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+from native.fields cimport LENGTH, field_t, next_field
+from native.judge cimport ALL_SEATS
+from native.state cimport MAX_SLOTS
+from native.writer cimport write_bytes, writer_t
 
-cdef enum:
-    VARINT = 0
-    FIXED64 = 1
-    LENGTH = 2
-    FIXED32 = 5
-    TICK_HITS = 0x1A            # tag of TickRecord.hits
-    UNLISTED = 0x32             # tag of CommandRecord.unlisted
+cdef enum:                      # tags: field number x 8 + wire type
+    TAG_RECORD = 0x0A           # in JournalSegment
+    TAG_SEQUENCE = 0x08         # in JournalRecord
+    TAG_TIME = 0x10
+    TAG_EVENTS = 0x4A
+    TAG_FIRST = 0x08            # slot of a join, leave or verdict, reason of an end, tick
+    TAG_PLAYER = 0x12           # in JoinRecord
+    TAG_TEAM = 0x18
+    TAG_GIVEN_TEAM = 0x20
+    TAG_REASON = 0x10           # in LeaveRecord
+    TAG_COMMAND = 0x0A          # in CommandRecord
+    TAG_ACKED = 0x10
+    TAG_TRUSTED = 0x18
+    TAG_VERDICT = 0x22
 
-
-# ---- what belongs to the record ---------------------------------------------------------------
-
-cdef void note_hit(arena_t *arena, uint32_t source, uint32_t weapon, uint32_t action, uint32_t sequence,
-                   const hit_t *hit) noexcept nogil:
-    """As field 3 of TickRecord; a command's record changes the tag."""
-    cdef writer_t *writer = &arena.hits
-    cdef uint8_t *mark
-    if not arena.journalling:
-        return
-    mark = begin_message(writer, TICK_HITS >> 3)
-    write_varint(writer, 1, source)
-    write_varint(writer, 2, weapon)
-    write_varint(writer, 3, action)
-    write_varint(writer, 4, sequence)
-    write_hit(writer, 5, hit)
-    end_message(writer, mark)
+cdef enum:                      # numbers of the repeated fields
+    TICK_HITS = 3
+    COMMAND_UNLISTED = 6
+    RECORD_EVENTS = 9
+    VERDICT_HITS = 9
+    RESPONSE_VERDICTS = 5
 
 
-# ---- writing ----------------------------------------------------------------------------------
+# ---- one record ---------------------------------------------------------------------------------
 
-cdef struct marks_t:            # a record that is begun
-    uint8_t *record
-    uint8_t *input
-
-
-cdef marks_t _begin(arena_t *arena, uint32_t kind) noexcept nogil:
-    cdef marks_t marks
-    marks.record = begin_message(&arena.journal, 1)
-    write_varint(&arena.journal, 1, arena.sequence)
-    write_varint(&arena.journal, 2, arena.now_us)
-    marks.input = begin_message(&arena.journal, kind)
-    return marks
-
-
-cdef void _take(writer_t *writer, writer_t *out) noexcept nogil:
-    write_raw(out, writer.start, writer.at - writer.start)
-    out.full |= writer.full
-    writer.at = writer.start
-
-
-cdef void _end(arena_t *arena, marks_t *marks) noexcept nogil:
-    end_message(&arena.journal, marks.input)
-    _take(&arena.caused, &arena.journal)
-    end_message(&arena.journal, marks.record)
-
-
-cdef void record_join(arena_t *arena, uint32_t slot, uint32_t team) noexcept nogil:
-    cdef marks_t marks
-    cdef const entry_t *entry = &arena.entry[arena.seat[slot].entry]
-    arena.sequence += 1
-    arena.barrier = arena.sequence
-    if not arena.journalling:
-        return
-    marks = _begin(arena, RECORD_JOIN)
-    write_varint(&arena.journal, 1, slot)
-    write_bytes(&arena.journal, 2, entry.id, entry.id_size)
-    write_varint(&arena.journal, 3, team)
-    write_varint(&arena.journal, 4, entry.team + 1 if arena.mode.teams else 0)
-    _end(arena, &marks)
-
-
-cdef void record_leave(arena_t *arena, uint32_t slot, uint32_t reason) noexcept nogil:
-    cdef marks_t marks
-    arena.sequence += 1
-    arena.barrier = arena.sequence
-    if not arena.journalling:
-        return
-    marks = _begin(arena, RECORD_LEAVE)
-    write_varint(&arena.journal, 1, slot)
-    write_varint(&arena.journal, 2, reason)
-    _end(arena, &marks)
-
-
-cdef void record_start(arena_t *arena) noexcept nogil:
-    cdef marks_t marks
-    arena.sequence += 1
-    arena.barrier = arena.sequence
-    if not arena.journalling:
-        return
-    marks = _begin(arena, RECORD_START)
-    _end(arena, &marks)
-
-
-cdef void record_tick(arena_t *arena, uint64_t state_hash) noexcept nogil:
-    cdef marks_t marks
-    arena.sequence += 1
-    if arena.hits.at != arena.hits.start or arena.events.at != arena.events.start:
-        arena.barrier = arena.sequence
-    if not arena.journalling:
-        return
-    marks = _begin(arena, RECORD_TICK)
-    write_varint(&arena.journal, 1, arena.tick)
-    write_fixed64(&arena.journal, 2, state_hash)
-    _take(&arena.hits, &arena.journal)
-    _end(arena, &marks)
-
-
-cdef void record_end(arena_t *arena, uint32_t reason) noexcept nogil:
-    cdef marks_t marks
-    arena.sequence += 1
-    arena.barrier = arena.sequence
-    if not arena.journalling:
-        return
-    marks = _begin(arena, RECORD_END)
-    write_varint(&arena.journal, 1, reason)
-    _end(arena, &marks)
-
-
-cdef void record_command(arena_t *arena, const command_t *command, uint32_t view_tick, uint32_t view_fraction,
-                         uint32_t acked_tick, bint trusted, const uint8_t *verdict,
-                         uint32_t size) noexcept nogil:
-    """`view_*`: the frame's, when the command has none of its own; a field that comes later wins."""
-    cdef writer_t *writer = &arena.journal
-    cdef marks_t marks = _begin(arena, RECORD_COMMAND)
-    cdef uint8_t *inner
-    cdef uint8_t claim[544]     # COMMAND_BYTES and a view
-    cdef writer_t joined
-    if view_tick or view_fraction:
-        memcpy(claim, command.raw, command.raw_size)
-        joined.start = claim
-        joined.at = claim + command.raw_size
-        joined.end = claim + sizeof(claim)
-        joined.full = 0
-        write_varint(&joined, 3, view_tick)
-        write_varint(&joined, 4, view_fraction)
-        write_bytes(writer, 1, claim, <uint32_t>(joined.at - claim))
-    else:
-        write_bytes(writer, 1, command.raw, command.raw_size)
-    write_varint(writer, 2, acked_tick)
-    write_varint(writer, 3, trusted)
-    write_bytes(writer, 4, verdict, size)
-    if arena.evidence.given:
-        inner = begin_message(writer, 5)
-        _write_evidence(arena, writer)
-        end_message(writer, inner)
-    if arena.hits.at != arena.hits.start:
-        _write_unlisted(arena, writer)
-    _end(arena, &marks)
-
-
-cdef void _write_unlisted(arena_t *arena, writer_t *writer) noexcept nogil:
-    """Each is a tag, a length of one byte, and as much as that says."""
-    cdef uint8_t *at = arena.hits.start
-    while at < arena.hits.at:
-        at[0] = UNLISTED
-        at += 2 + at[1]
-    _take(&arena.hits, writer)
-
-
-cdef void _write_evidence(arena_t *arena, writer_t *writer) noexcept nogil:
-    cdef const evidence_t *evidence = &arena.evidence
-    cdef int64_t targets[48]
-    cdef double ray[6]
-    cdef uint32_t i
-    write_varint(writer, 1, evidence.claimed_us)
-    write_varint(writer, 2, evidence.used_us)
-    for i in range(arena.verdict.hits):
-        targets[3 * i] = millimetres(evidence.target[i].x)
-        targets[3 * i + 1] = millimetres(evidence.target[i].y)
-        targets[3 * i + 2] = millimetres(evidence.target[i].z)
-    write_packed_sints(writer, 3, targets, 3 * arena.verdict.hits)
-    ray[0] = evidence.origin.x
-    ray[1] = evidence.origin.y
-    ray[2] = evidence.origin.z
-    ray[3] = evidence.direction.x
-    ray[4] = evidence.direction.y
-    ray[5] = evidence.direction.z
-    write_packed_doubles(writer, 4, ray, 6)
-    write_varint(writer, 5, <uint32_t>millimetres(evidence.occluded_m))
-    write_packed_fixed32s(writer, 6, evidence.draw, evidence.draws)
-
-
-# ---- reading ----------------------------------------------------------------------------------
-
-# One field: its number, and its value or its bytes.
-cdef struct field_t:
-    uint32_t number
-    uint32_t wire
-    uint64_t value
-    const uint8_t *data
-    uint64_t size
-
-
-cdef bint _varint(const uint8_t **at, const uint8_t *end, uint64_t *out) noexcept nogil:
-    cdef int shift = 0
-    cdef uint8_t byte
-    out[0] = 0
-    while at[0] < end and shift < 64:
-        byte = at[0][0]
-        at[0] += 1
-        out[0] |= <uint64_t>(byte & 0x7F) << shift
-        if byte < 0x80:
-            return True
-        shift += 7
-    return False
-
-
-cdef bint _field(const uint8_t **at, const uint8_t *end, field_t *out) noexcept nogil:
-    cdef uint64_t tag
-    if not _varint(at, end, &tag):
-        return False
-    out.number = <uint32_t>(tag >> 3)
-    out.wire = <uint32_t>(tag & 7)
-    out.value = 0
-    out.data = at[0]
-    if out.wire == VARINT:
-        return _varint(at, end, &out.value)
-    if out.wire == LENGTH:
-        if not _varint(at, end, &out.size):
-            return False
-        out.data = at[0]
-    elif out.wire == FIXED64:
-        out.size = 8
-    elif out.wire == FIXED32:
-        out.size = 4
-    else:
-        return False
-    if out.size > <uint64_t>(end - at[0]):
-        return False
-    at[0] += out.size
-    return True
-
-
-cdef bint _read_input(const field_t *input, record_t *out) noexcept nogil:
-    cdef const uint8_t *at = input.data
-    cdef const uint8_t *end = input.data + input.size
+cdef bint _read_verdict(record_t *out) noexcept nogil:
+    cdef const uint8_t *at = out.verdict
+    cdef const uint8_t *end = out.verdict + out.verdict_size
     cdef field_t field
-    out.kind = input.number
+    field.tag = 0
     while at < end:
-        if not _field(&at, end, &field):
+        if not next_field(&at, end, &field, VERDICT_HITS):
             return False
-        if out.kind == RECORD_COMMAND:
-            if field.number == 1 and field.wire == LENGTH:
-                out.id = field.data
-                out.id_size = <uint32_t>field.size
-            elif field.number == 2:
-                out.acked_tick = <uint32_t>field.value
-            elif field.number == 3:
-                out.trusted = field.value != 0
-        elif out.kind == RECORD_JOIN and field.number == 2 and field.wire == LENGTH:
-            out.id = field.data
-            out.id_size = <uint32_t>field.size
-        elif out.kind == RECORD_JOIN and field.number == 3:
-            out.team = <uint32_t>field.value
-        elif out.kind == RECORD_END and field.number == 1:
-            out.reason = <uint32_t>field.value
-        elif out.kind == RECORD_LEAVE and field.number == 2:
-            out.reason = <uint32_t>field.value
-        elif field.number == 1:
+        if field.tag == TAG_FIRST:
             out.slot = <uint32_t>field.value
     return True
 
 
+cdef bint _read_command(record_t *out) noexcept nogil:
+    cdef const uint8_t *at = out.input
+    cdef field_t field
+    field.tag = 0
+    while at < out.input_end:
+        if not next_field(&at, out.input_end, &field, COMMAND_UNLISTED):
+            return False
+        if field.tag == TAG_COMMAND:
+            out.id = field.data
+            out.id_size = <uint32_t>field.size
+        elif field.tag == TAG_ACKED:
+            out.acked_tick = <uint32_t>field.value
+        elif field.tag == TAG_TRUSTED:
+            out.trusted = field.value != 0
+        elif field.tag == TAG_VERDICT:
+            out.verdict = field.data
+            out.verdict_size = <uint32_t>field.size
+    return _read_verdict(out)
+
+
+cdef bint _read_join(record_t *out) noexcept nogil:
+    cdef const uint8_t *at = out.input
+    cdef field_t field
+    field.tag = 0
+    while at < out.input_end:
+        if not next_field(&at, out.input_end, &field, 0):
+            return False
+        if field.tag == TAG_FIRST:
+            out.slot = <uint32_t>field.value
+        elif field.tag == TAG_PLAYER:
+            out.id = field.data
+            out.id_size = <uint32_t>field.size
+        elif field.tag == TAG_TEAM:
+            out.team = <uint32_t>field.value
+        elif field.tag == TAG_GIVEN_TEAM:
+            out.given_team = <uint32_t>field.value
+    return True
+
+
+cdef bint _read_other(record_t *out) noexcept nogil:
+    """A leave, start, tick or end."""
+    cdef const uint8_t *at = out.input
+    cdef field_t field
+    field.tag = 0
+    while at < out.input_end:
+        if not next_field(&at, out.input_end, &field, TICK_HITS):
+            return False
+        if out.kind == RECORD_LEAVE and field.tag == TAG_FIRST:
+            out.slot = <uint32_t>field.value
+        elif out.kind == RECORD_LEAVE and field.tag == TAG_REASON:
+            out.reason = <uint32_t>field.value
+        elif out.kind == RECORD_END and field.tag == TAG_FIRST:
+            out.reason = <uint32_t>field.value
+        elif out.kind == RECORD_TICK and field.tag == TAG_FIRST:
+            out.tick = <uint32_t>field.value
+    return True
+
+
+cdef bint _read_input(record_t *out) noexcept nogil:
+    if out.kind == RECORD_COMMAND:
+        return _read_command(out)
+    if out.kind == RECORD_JOIN:
+        return _read_join(out)
+    return _read_other(out)
+
+
+cdef bint _read_record(record_t *out) noexcept nogil:
+    cdef const uint8_t *at = out.body
+    cdef field_t field
+    cdef uint32_t number
+    field.tag = 0
+    out.events = out.end
+    while at < out.end:
+        if not next_field(&at, out.end, &field, RECORD_EVENTS):
+            return False
+        number = field.tag >> 3
+        if field.tag == TAG_SEQUENCE:
+            out.sequence = field.value
+        elif field.tag == TAG_TIME:
+            if field.value > <uint64_t>INT64_MAX:
+                return False
+            out.time_us = <int64_t>field.value
+        elif RECORD_JOIN <= number <= RECORD_END and field.tag == (number << 3 | LENGTH):
+            if out.kind != RECORD_NONE:
+                return False
+            out.kind = number
+            out.input = field.data
+            out.input_end = out.events = at
+        elif field.tag == TAG_EVENTS:
+            out.eventful = 1
+    return out.kind != RECORD_NONE and _read_input(out)
+
+
 cdef int next_record(const uint8_t **at, const uint8_t *end, record_t *out) noexcept nogil:
-    cdef field_t outer, field
-    cdef const uint8_t *inner
+    cdef field_t outer
     memset(out, 0, sizeof(record_t))
+    out.start = at[0]
     if at[0] >= end:
         return 0
-    out.start = at[0]
-    if not _field(at, end, &outer) or outer.number != 1 or outer.wire != LENGTH:
+    outer.tag = 0
+    if not next_field(at, end, &outer, 0) or outer.tag != TAG_RECORD or outer.size > UINT32_MAX:
         return -1
+    out.body = outer.data
     out.end = at[0]
-    out.body = inner = outer.data
-    while inner < out.end:
-        if not _field(&inner, out.end, &field):
-            return -1
-        if field.number == 1 and field.wire == VARINT:
-            out.sequence = field.value
-        elif field.number == 2 and field.wire == VARINT:
-            out.time_us = <int64_t>field.value
-        elif RECORD_JOIN <= field.number <= RECORD_END:
-            if field.wire != LENGTH or not _read_input(&field, out):
-                return -1
-    return 1 if out.kind != RECORD_NONE else -1
+    return 1 if _read_record(out) else -1
 
 
 # ---- the Python door ----------------------------------------------------------------------------
 
-def split(bytes segment not None):
+cdef const uint8_t *_bounds(bytes segment, const uint8_t **end) noexcept:
     cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(segment)
-    cdef const uint8_t *at = start
-    cdef const uint8_t *end = start + PyBytes_GET_SIZE(segment)
-    cdef record_t record
-    cdef int status = next_record(&at, end, &record)
-    cdef list found = []
-    while status > 0:
-        found.append((record.sequence, record.body - start, record.end - record.body))
-        status = next_record(&at, end, &record)
+    end[0] = start + PyBytes_GET_SIZE(segment)
+    return start
+
+
+cdef int _next(const uint8_t *start, const uint8_t **at, const uint8_t *end, record_t *record) except -1:
+    cdef int status = next_record(at, end, record)
     if status < 0:
         raise ValueError(f"the segment cannot be read from byte {record.start - start} on")
+    return status
+
+
+def index(bytes segment not None):
+    cdef const uint8_t *end
+    cdef const uint8_t *start = _bounds(segment, &end)
+    cdef const uint8_t *at = start
+    cdef record_t record
+    cdef int64_t slot
+    cdef list found = []
+    while _next(start, &at, end, &record):
+        slot = record.slot if record.kind in (RECORD_JOIN, RECORD_LEAVE, RECORD_COMMAND) else -1
+        found.append((record.sequence, record.time_us, record.kind, slot, record.eventful != 0,
+                      record.body - start, record.end - record.body))
     return found
+
+
+def ticks(bytes segment not None):
+    cdef const uint8_t *end
+    cdef const uint8_t *start = _bounds(segment, &end)
+    cdef const uint8_t *at = start
+    cdef record_t record
+    cdef list found = []
+    while _next(start, &at, end, &record):
+        if record.kind == RECORD_TICK:
+            found.append((record.tick, record.end - start))
+    return found
+
+
+def verdicts(bytes segment not None, uint64_t after, int slot):
+    cdef const uint8_t *end
+    cdef const uint8_t *start = _bounds(segment, &end)
+    cdef const uint8_t *at = start
+    cdef record_t record
+    cdef writer_t out
+    if slot != ALL_SEATS and not 0 <= slot < MAX_SLOTS:
+        raise ValueError(f"slot is {slot}, neither a seat nor ALL_SLOTS")
+    # A verdict takes no more room in an answer than in its record.
+    out.start = out.at = <uint8_t *>malloc(end - start + 1)
+    if out.start == NULL:
+        raise MemoryError
+    out.end = out.start + (end - start)
+    out.full = 0
+    try:
+        while _next(start, &at, end, &record):
+            if (record.kind == RECORD_COMMAND and record.sequence > after
+                    and (slot == ALL_SEATS or record.slot == <uint32_t>slot)):
+                write_bytes(&out, RESPONSE_VERDICTS, record.verdict, record.verdict_size)
+        return out.start[:out.at - out.start]
+    finally:
+        free(out.start)

@@ -11,7 +11,7 @@ from native.actions cimport effects_any, effects_q16
 from native.casts cimport judge_action
 from native.damage cimport strike_t
 from native.history cimport tick_time
-from native.journal cimport record_command
+from native.records cimport record_command
 from native.movement cimport move_judge
 from native.rewind cimport link_measure
 from native.shots cimport judge_shot

@@ -10,7 +10,7 @@ from native.flights cimport free_flights, launch
 from native.history cimport history_at, history_sample, instant_t, tick_time
 from native.hitreg cimport contact_t, hitscan, melee, scatter
 from native.philox cimport DRAW_CRIT, DRAW_SPREAD, philox, philox_t
-from native.journal cimport note_hit
+from native.records cimport note_hit
 from native.rewind cimport rewind_view, view_t
 from native.seats cimport allies, eye_of, seat_pose, shooter_of
 from native.state cimport MAX_DRAWS, REWIND_BINS, REWIND_BIN_US, arena_t, evidence_t, seat_t

@@ -9,7 +9,7 @@ from native.digest cimport state_digest
 from native.events cimport event_end, millimetres
 from native.flights cimport fly
 from native.history cimport history_begin, history_put, tick_time
-from native.journal cimport record_tick
+from native.records cimport record_tick
 from native.seats cimport leader, seat_pose, seat_spawn, sides_alive
 from native.snapshot cimport album_begin, entity_t
 from native.state cimport CHECKPOINT_TICKS, STEP_TIMES, arena_t, entry_t, seat_t

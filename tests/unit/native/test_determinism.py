@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from arenamesh.combat.v1 import journal_pb2, verdict_pb2
+from arenamesh.combat.v1 import event_pb2, journal_pb2, play_pb2, verdict_pb2
 
 from native.arena import Arena
+from native.journal import ticks
 from tests.support.arenas import Match, at
 from tests.support.random_match import RandomMatch
 
@@ -80,6 +81,21 @@ def test_the_journal_judges_to_the_same_state(played: tuple[int, RandomMatch, st
     assert arena.results() == match.arena.results()
     assert arena.take_events() == b""
     assert arena.take_journal() == b""
+
+
+def test_a_replay_tells_the_events_again(played: tuple[int, RandomMatch, str]) -> None:
+    """Taken step by step, as where it was played: what records say came of them is among them."""
+    _, match, _ = played
+    arena, events, kinds = match.twin(), list[event_pb2.Event](), ("spawn", "kill", "session_end")
+    segment, begun = b"".join(match.segments), 0
+    for _, end in [*ticks(segment), (0, len(segment))]:
+        arena.replay(segment[begun:end], events=True)
+        events += play_pb2.PlayResponse.FromString(arena.take_events()).events
+        begun = end
+    caused = [e for r in journal_pb2.JournalSegment.FromString(segment).records for e in r.events]
+    assert [event for event in events if event.WhichOneof("kind") in kinds] == caused
+    assert sum(event.HasField("shot") for event in events) > 100
+    assert arena.state_hash() == match.arena.state_hash()
 
 
 def test_a_match_goes_on_from_its_journal(played: tuple[int, RandomMatch, str]) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
 
 import pytest
 from arenamesh.combat.v1 import event_pb2, journal_pb2, verdict_pb2
-from hypothesis import given
 
-from native.journal import split
+from native.journal import index
 from tests.support.arenas import Match, at, make_rules
-from tests.support.draw import Draw, draws
 from tests.support.random_match import MODES, RandomMatch
 
 FULL = 100_000
@@ -108,66 +105,11 @@ def test_a_recount_comes_to_the_results(played: RandomMatch) -> None:
 def test_records_are_written_as_protobuf_writes_them(played: RandomMatch) -> None:
     """But for the command, which stays as it came."""
     for segment in played.segments:
-        for _, offset, size in split(segment):
+        for *_, offset, size in index(segment):
             data = segment[offset : offset + size]
             record = journal_pb2.JournalRecord.FromString(data)
             if not record.HasField("command"):
                 assert record.SerializeToString() == data
-
-
-# ---- finding records --------------------------------------------------------------------------
-
-
-def test_records_are_found_where_protobuf_finds_them(played: RandomMatch) -> None:
-    for segment in played.segments:
-        parts = [
-            (sequence, journal_pb2.JournalRecord.FromString(segment[offset : offset + size]))
-            for sequence, offset, size in split(segment)
-        ]
-        records = records_of(segment)
-        assert parts == [(record.sequence, record) for record in records]
-
-
-def test_a_segment_of_no_records() -> None:
-    assert split(b"") == []
-
-
-def test_a_segment_that_cannot_be_split() -> None:
-    match = Match()
-    segment = match.arena.take_journal()
-    ends = [offset + size for _, offset, size in split(segment)]
-    for cut in range(1, len(segment)):
-        if cut in ends:
-            assert len(split(segment[:cut])) == ends.index(cut) + 1
-        else:
-            begun = max((end for end in ends if end < cut), default=0)
-            with pytest.raises(ValueError, match=f"cannot be read from byte {begun} on"):
-                split(segment[:cut])
-    with pytest.raises(ValueError, match=f"cannot be read from byte {len(segment)} on"):
-        split(segment + b"\x12\x00")
-
-
-@given(draws)
-def test_whatever_is_split_lies_within(draw: Draw) -> None:
-    segment, place = small_segment(), draw.whole(0, 300)
-    data = segment[:place] + draw.randbytes(draw.whole(0, 8)) + segment[place + draw.whole(0, 8) :]
-    try:
-        found = split(data)
-    except ValueError:
-        return
-    end = 0
-    for _, offset, size in found:
-        assert offset >= end + 2
-        end = offset + size
-    assert end == len(data)
-
-
-@cache
-def small_segment() -> bytes:
-    match = Match(max_players=2)
-    match.judge(match.aim(0, 1))
-    match.run(0.1)
-    return match.arena.take_journal()
 
 
 # ---- ticks ------------------------------------------------------------------------------------
