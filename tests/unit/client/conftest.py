@@ -68,6 +68,9 @@ class Combat(service_pb2_grpc.CombatServiceServicer):
     async def EndSession(self, request: Any, context: Any) -> Any:
         return await self._unary(request, context)
 
+    async def LeaveSession(self, request: Any, context: Any) -> Any:
+        return await self._unary(request, context)
+
     async def ApplyDamage(self, request: Any, context: Any) -> Any:
         return await self._unary(request, context)
 

@@ -77,10 +77,19 @@ async def test_a_shot_is_repeated_only_with_its_sequence(
     assert len(service.requests) == tries
 
 
-async def test_ending_a_session_is_not_repeated(mesh: Mesh, service: Combat) -> None:
+async def test_an_end_is_repeated_under_one_key(mesh: Mesh, service: Combat) -> None:
+    ended = service_pb2.EndSessionResponse(session=session_pb2.Session(session_id="s1"))
+    service.answers = [GONE, ended]
+    assert (await mesh.combat.end_session("s1")).session_id == "s1"
+    assert (await mesh.combat.end_session("s1")).session_id == "s1"
+    first, again, other = [entry["idempotency-key"] for entry in service.metadata]
+    assert first == again != other
+
+
+async def test_leaving_is_not_repeated(mesh: Mesh, service: Combat) -> None:
     service.answers = [GONE]
     with pytest.raises(Unavailable):
-        await mesh.combat.end_session("s1")
+        await mesh.combat.leave("s1")
     assert len(service.requests) == 1
 
 
@@ -154,3 +163,4 @@ def test_back_off_grows_to_its_bound() -> None:
     for attempt, ceiling in ((1, 0.1), (2, 0.2), (4, 0.8), (5, 1.0), (1000, 1.0)):
         for _ in range(50):
             assert ceiling / 2 <= backoff.delay(attempt) <= ceiling
+    assert max(backoff.prompt_delay() for _ in range(50)) < 0.05

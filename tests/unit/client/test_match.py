@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import grpc
 import pytest
-from arenamesh.client import Mesh, SessionEnded, commands, connect
+from arenamesh.client import Backoff, Mesh, SessionEnded, commands, connect
 from arenamesh.client.errors import InvalidArgument, Kicked, NotFound, Unauthenticated, Unavailable
 from arenamesh.combat.v1 import event_pb2, play_pb2, snapshot_pb2, verdict_pb2
 
@@ -158,6 +159,76 @@ async def test_durable_sequence_is_where_the_next_stream_resumes(mesh: Mesh, ser
     async with mesh.play("s1", OPTIONS) as match:
         await soon(lambda: match.reconnects == 1)
     assert [hello.resume_sequence for hello in service.hellos] == [0, 17]
+
+
+async def test_verdicts_of_a_resume_are_told_once(mesh: Mesh, service: Combat) -> None:
+    """The new stream brings again what the old one had told, and what it had not."""
+
+    async def first(service: Combat, context: Stream) -> None:
+        await context.write(welcome())
+        async for request in frames(service, context):
+            judged = [service.verdict(command) for command in request.commands]
+            if judged:
+                await context.write(play_pb2.PlayResponse(verdicts=judged[:1], durable_through=1))
+                await context.abort(grpc.StatusCode.INTERNAL, "killed between two verdicts")
+
+    async def resumed(service: Combat, context: Stream) -> None:
+        await context.write(welcome(last_sequence=2))
+        missed = [service.verdict(command) for command in service.judged.values()]
+        await context.write(play_pb2.PlayResponse(verdicts=missed, durable_through=2))
+        async for request in frames(service, context):
+            await context.write(
+                play_pb2.PlayResponse(verdicts=[service.verdict(command) for command in request.commands])
+            )
+
+    service.scripts = [first, resumed]
+    async with mesh.play("s1", OPTIONS) as match:
+        verdicts = await match.judge(*shots(2))
+        assert [verdict.sequence for verdict in verdicts] == [1, 2]
+        await match.judge(*shots(1))
+        assert [verdict.sequence for verdict in match.verdicts.take()] == [1, 2, 3]
+        assert match.durable_through == 2
+    assert [hello.resume_sequence for hello in service.hellos] == [0, 1]
+
+
+async def test_the_first_way_back_is_tried_at_once(target: str, service: Combat) -> None:
+    service.scripts = [dies_after(1, grpc.StatusCode.INTERNAL, judges=1), serve]
+    patient = replace(OPTIONS, backoff=Backoff(first_s=3600, max_s=3600))
+    async with connect(target, token="t0") as mesh, mesh.play("s1", patient) as match, asyncio.timeout(5):
+        await match.judge(*shots(1))
+        await match.judge(*shots(1))
+        assert match.reconnects == 1
+
+
+async def test_a_silent_stream_is_given_up_for_another(mesh: Mesh, service: Combat) -> None:
+    async def hangs(service: Combat, context: Stream) -> None:
+        await context.write(welcome())
+        async for _ in frames(service, context):
+            pass
+
+    service.scripts = [hangs, serve]
+    async with mesh.play("s1", replace(OPTIONS, silence_s=0.1)) as match:
+        (verdict,) = await match.judge(*shots(1))
+        assert verdict.sequence == 1
+        assert match.reconnects == 1
+
+
+async def test_a_stream_that_only_answers_pings_is_kept(mesh: Mesh, service: Combat) -> None:
+    async with mesh.play("s1", replace(OPTIONS, silence_s=0.1)) as match:
+        await soon(lambda: len(match.rtt_s) >= 15)
+        assert match.reconnects == 0
+
+
+async def test_leaving_a_silent_match_is_not_held_up(mesh: Mesh, service: Combat) -> None:
+    async def hangs(service: Combat, context: Stream) -> None:
+        await context.write(welcome())
+        async for _ in frames(service, context):
+            pass
+
+    service.scripts = [hangs]
+    async with asyncio.timeout(5), mesh.play("s1", replace(OPTIONS, silence_s=0.02)):
+        await soon(lambda: service.streams > 1)
+    assert play_tasks() == []
 
 
 async def test_a_refusal_that_stays_is_raised_and_not_tried_again(mesh: Mesh, service: Combat) -> None:

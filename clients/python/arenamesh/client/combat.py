@@ -81,7 +81,7 @@ class Combat:
         )
         if ruleset:
             session.ruleset.name, session.ruleset.version = ruleset, ruleset_version
-        request = service_pb2.CreateSessionRequest(request_id=request_id or uuid.uuid4().hex, session=session)
+        request = service_pb2.CreateSessionRequest(request_id=request_id or _key(), session=session)
         answer = await self._call(self._stub.CreateSession, request, retry=True)
         return answer.session
 
@@ -113,7 +113,8 @@ class Combat:
         request = service_pb2.UpdateSessionRequest(
             session_id=session_id, session=session, update_mask=field_mask_pb2.FieldMask(paths=fields)
         )
-        return (await self._call(self._stub.UpdateSession, request, session_id)).session
+        answer = await self._call(self._stub.UpdateSession, request, session_id, key=_key(), retry=True)
+        return answer.session
 
     async def start_session(self, session_id: str) -> session_pb2.Session:
         """WAITING becomes ACTIVE."""
@@ -123,7 +124,8 @@ class Combat:
     async def end_session(self, session_id: str) -> session_pb2.Session:
         """ACTIVE becomes ENDED, WAITING becomes ABORTED."""
         request = service_pb2.EndSessionRequest(session_id=session_id)
-        return (await self._call(self._stub.EndSession, request, session_id)).session
+        answer = await self._call(self._stub.EndSession, request, session_id, key=_key(), retry=True)
+        return answer.session
 
     async def join(self, session_id: str, player_id: str = "", *, team: int = 0) -> snapshot_pb2.Seat:
         """Takes a seat, or the same one again. `player_id`: for game servers; `team`: 0 for the smallest."""
@@ -205,15 +207,27 @@ class Combat:
 
     # -- how ----------------------------------------------------------------------------------
 
-    async def _metadata(self, session_id: str) -> tuple[tuple[str, str], ...]:
-        bearer = ("authorization", f"Bearer {await self._tokens.get()}")
-        return (bearer, ("x-session-id", session_id)) if session_id else (bearer,)
+    async def _metadata(self, session_id: str, key: str = "") -> tuple[tuple[str, str], ...]:
+        found = {
+            "authorization": f"Bearer {await self._tokens.get()}",
+            "x-session-id": session_id,
+            "idempotency-key": key,
+        }
+        return tuple((name, value) for name, value in found.items() if value)
 
     async def _call(
-        self, method: Callable[..., Awaitable[T]], request: Any, session_id: str = "", *, retry: bool = False
+        self,
+        method: Callable[..., Awaitable[T]],
+        request: Any,
+        session_id: str = "",
+        *,
+        key: str = "",
+        retry: bool = False,
     ) -> T:
+        """`key`: makes a repeat harmless where the request has no field for it."""
+
         async def once() -> T:
-            metadata = await self._metadata(session_id)
+            metadata = await self._metadata(session_id, key)
             try:
                 return await method(request, metadata=metadata, timeout=self._deadline_s)
             except aio.AioRpcError as error:
@@ -228,3 +242,8 @@ class Combat:
                 raise
             self._tokens.refuse(await self._tokens.get())
             return await retrying(once, backoff)
+
+
+def _key() -> str:
+    """An idempotency key: of one call, however often it is tried."""
+    return uuid.uuid4().hex

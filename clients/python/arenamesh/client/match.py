@@ -56,7 +56,7 @@ class Match:
         verdicts, events, notices: feeds of what arrived.
         welcome: the mesh's first answer on the present stream.
         rtt_s: round trips lately measured, seconds, oldest first.
-        durable_through: journal sequence that is committed.
+        durable_through: journal sequence that is committed; a new stream resumes behind it.
         server_time_us: session clock of the newest message.
         reconnects: how often the stream was lost and came back.
         over: set when the match has ended.
@@ -97,6 +97,8 @@ class Match:
         self._task: asyncio.Task[None] | None = None
         self._prompt = False  # the mesh asked for a reconnect
         self._pinged = 0.0
+        self._heard = False  # something arrived since the watch last looked
+        self._silent = False  # the watch gave the present stream up
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -211,9 +213,10 @@ class Match:
             resumable = renewed or error.status in _RESUMABLE
             if not resumable or failures >= self.options.backoff.attempts:
                 return self._finish(error, error)
-            wait = self.options.backoff.delay(failures)
-            if self._prompt:
-                wait, self._prompt = 0.0, False
+            prompt = self._prompt or failures == 1
+            self._prompt = False
+            backoff = self.options.backoff
+            wait = backoff.prompt_delay() if prompt else backoff.delay(failures - 1)
             await asyncio.sleep(max(wait, error.retry_after or 0.0))
 
     async def _stream(self) -> None:
@@ -221,10 +224,12 @@ class Match:
         token = await self._tokens.get()
         metadata = (("x-session-id", self.session_id), ("authorization", f"Bearer {token}"))
         call = self._stub.Play(metadata=metadata)
-        writer: asyncio.Task[None] | None = None
+        helpers: list[asyncio.Task[None]] = []
+        self._silent = False
         try:
             await self._open(call)
-            writer = asyncio.create_task(self._write(call), name=f"play {self.session_id} writer")
+            helpers.append(asyncio.create_task(self._write(call), name=f"play {self.session_id} writer"))
+            helpers.append(asyncio.create_task(self._watch(call), name=f"play {self.session_id} watch"))
             while (response := await call.read()) is not aio.EOF:
                 assert isinstance(response, play_pb2.PlayResponse)
                 if self._receive(response):
@@ -236,11 +241,16 @@ class Match:
             if isinstance(failure, Unauthenticated):
                 self._tokens.refuse(token)
             raise failure from error
+        except asyncio.CancelledError:
+            if not self._silent or _asked_to_stop():
+                raise
+            raise Unavailable("the stream fell silent", reason="SILENT") from None
         finally:
             call.cancel()
-            if writer is not None:
-                writer.cancel()
-                await asyncio.wait([writer])
+            for helper in helpers:
+                helper.cancel()
+            if helpers:
+                await asyncio.wait(helpers)
 
     async def _open(self, call: aio.StreamStreamCall[play_pb2.PlayRequest, play_pb2.PlayResponse]) -> None:
         hello = play_pb2.Hello(
@@ -294,6 +304,17 @@ class Match:
         except (aio.AioRpcError, asyncio.InvalidStateError):
             return  # the stream is over; the reader learns why
 
+    async def _watch(self, call: aio.StreamStreamCall[play_pb2.PlayRequest, play_pb2.PlayResponse]) -> None:
+        """Cancels a call on which nothing arrives any more. Counts looks, not seconds: this process may have
+        been the one that paused."""
+        quiet_s = 0.0
+        while quiet_s < self.options.silence_s:
+            self._heard = False
+            await asyncio.sleep(self.options.ping_s)
+            quiet_s = 0.0 if self._heard else quiet_s + self.options.ping_s
+        self._silent = True
+        call.cancel()
+
     def _request(self, batch: Batch | None) -> play_pb2.PlayRequest:
         self._frame += 1
         request = play_pb2.PlayRequest(frame=self._frame, acked_snapshot=self.world.tick)
@@ -310,6 +331,7 @@ class Match:
     def _receive(self, response: play_pb2.PlayResponse) -> bool:
         """Takes in a message. True when the mesh wants this stream closed and another opened."""
         now = time.monotonic()
+        self._heard = True
         self.server_time_us = max(self.server_time_us, response.server_time_us)
         self.durable_through = max(self.durable_through, response.durable_through)
         if response.HasField("snapshot") and self.world.apply(response.snapshot):
@@ -369,3 +391,9 @@ class Match:
         self._end()
         if self._welcomed is not None and not self._welcomed.done():
             self._welcomed.set_exception(failure)
+
+
+def _asked_to_stop() -> bool:
+    """Whether this task itself was cancelled, and not only the call it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -28,7 +28,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     # The first tries after a lost connection come quickly; the retry policy above adds its own wait.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.enable_retries", 0),
 )
 

@@ -21,7 +21,10 @@ class PlayOptions:
     """Verdicts, events, notices held for a reader; the oldest go, counted in `Feed.missed`."""
     ping_s: float = 0.5
     """How often the round trip is measured, and snapshots acknowledged when nothing else is sent."""
-    open_s: float = 10.0
-    """How long a stream may take to welcome."""
-    backoff: Backoff = field(default_factory=lambda: Backoff(attempts=12))
-    """Tries to come back in a row; a stream that lived 5 seconds starts the count again."""
+    silence_s: float = 3.0
+    """How long nothing may arrive, not even the answer to a ping; then the stream is given up for another.
+    Longer than a worker waits for its database, which it says by itself."""
+    open_s: float = 5.0
+    """How long a stream may take to welcome; then likewise."""
+    backoff: Backoff = field(default_factory=lambda: Backoff(max_s=1.0, attempts=20))
+    """Tries to come back in a row, the first at once; a stream that lived 5 seconds starts the count anew."""

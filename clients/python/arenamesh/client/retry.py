@@ -14,6 +14,10 @@ from arenamesh.client.errors import MeshError, ResourceExhausted
 
 T = TypeVar("T")
 
+# The first way back after a break, and every one that the mesh asked for, is tried almost at once: another
+# worker is there already. Only so much is waited that a worker's clients do not come in one burst.
+_PROMPT_S = 0.02
+
 # A worker that stops answers CANCELLED to what it still held; nothing local cancels with that code.
 LOST = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 
@@ -25,13 +29,17 @@ class Backoff:
     first_s: float = 0.05
     factor: float = 2.0
     max_s: float = 2.0
-    attempts: int = 5
+    attempts: int = 8
     """Tries altogether; the error of the last one is raised."""
 
     def delay(self, attempt: int) -> float:
         """Seconds to wait after the failed try number `attempt`, 1 for the first."""
         ceiling = min(self.max_s, self.first_s * self.factor ** min(attempt - 1, 32))
         return ceiling * (0.5 + 0.5 * random.random())
+
+    def prompt_delay(self) -> float:
+        """Seconds to wait when another worker is likely to be ready."""
+        return min(self.first_s, _PROMPT_S) * random.random()
 
 
 def may_retry(error: MeshError) -> bool:
