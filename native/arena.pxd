@@ -21,5 +21,7 @@ cdef class Arena:
     cdef void _check_seat(self, int64_t slot) except *
     cdef void _check_written(self) except *
     cdef void _note_shown(self, int binding, uint32_t tick) noexcept
+    cdef int _next(self, const uint8_t **at, const uint8_t *end, record_t *record) except -1
+    cdef bytes _judged(self)
     cdef void _feed(self, const record_t *record) except *
     cdef void _feed_command(self, const record_t *record) except *

@@ -7,6 +7,7 @@ still. Not thread-safe; one owner calls it.
 
 from collections.abc import Collection
 
+from native.differences import ReplayError as ReplayError
 from native.ruleset import Ruleset
 from native.world import World
 
@@ -131,9 +132,10 @@ class Arena:
     def replay(self, segment: bytes, *, events: bool = False) -> None:
         """Feeds the inputs of a JournalSegment and compares what comes of them with its records. No records
         of it remain to be taken, and no events; with `events` those wait for `take_events`, as they did where
-        it was played (their buffer is made for a step or two: `journal.ticks` tells where to cut). Raises
-        ValueError naming the first record whose outcome differs, that is out of order, or that cannot be
-        read."""
+        it was played (their buffer is made for a step or two: `journal.ticks` tells where to cut).
+
+        Raises ReplayError naming the first record whose outcome differs, that is missing, cannot be read or
+        is not taken by the arena, which is of no use then; and ValueError while records wait to be taken."""
     def state_hash(self) -> int:
         """64-bit hash of the whole judged state."""
     @property

@@ -27,6 +27,8 @@ from native.wire cimport (
 )
 from native.world cimport World
 
+from native.differences import ReplayError, differing
+
 cdef int64_t LATEST_START_US = 2**40    # twelve days: ticks stay countable
 
 ALL_SLOTS = ALL_SEATS
@@ -57,6 +59,10 @@ cdef bytes _taken(writer_t *writer):
     cdef bytes data = PyBytes_FromStringAndSize(<char *>writer.start, writer.at - writer.start)
     writer.at = writer.start
     return data
+
+
+cdef bytes _body(const record_t *record):
+    return record.body[:record.end - record.body]
 
 
 cdef class Arena:
@@ -366,32 +372,42 @@ cdef class Arena:
         cdef const uint8_t *end = at + PyBytes_GET_SIZE(segment)
         cdef writer_t *journal = &self.c.journal
         cdef record_t record
-        cdef int status
         if journal.at != journal.start:
             raise ValueError("records of before are not taken yet")
         self.c.journalling = 1
         try:
-            while True:
-                status = next_record(&at, end, &record)
-                if status == 0:
-                    return
-                if status < 0:
-                    raise ValueError(f"the segment cannot be read after record {self.c.sequence}")
-                if record.sequence != self.c.sequence + 1:
-                    raise ValueError(f"record {record.sequence} follows record {self.c.sequence}")
+            while self._next(&at, end, &record):
                 journal.at = journal.start
                 if not events:
                     self.c.events.at = self.c.events.start
                 self._feed(&record)
                 if (journal.at - journal.start != record.end - record.start
                         or memcmp(journal.start, record.start, record.end - record.start) != 0):
-                    raise ValueError(f"record {record.sequence} is not what the arena judges")
+                    raise differing(record.sequence, _body(&record), self._judged())
         finally:
             self.c.journalling = self.keeps_journal
             self.c.barrier = 0
             journal.at = journal.start
             if not events:
                 self.c.events.at = self.c.events.start
+
+    cdef int _next(self, const uint8_t **at, const uint8_t *end, record_t *record) except -1:
+        """Whether there is another record; it is the one that follows."""
+        cdef int status = next_record(at, end, record)
+        cdef uint64_t due = self.c.sequence + 1
+        if status < 0:
+            raise ReplayError(f"the segment cannot be read after record {due - 1}", sequence=due,
+                              what="unreadable")
+        if status and record.sequence != due:
+            raise ReplayError(f"record {record.sequence} follows record {due - 1}", sequence=due, what="order",
+                              recorded=_body(record))
+        return status
+
+    cdef bytes _judged(self):
+        """The record that was written last, without tag and length."""
+        cdef const uint8_t *at = self.c.journal.start
+        cdef record_t record
+        return _body(&record) if next_record(&at, self.c.journal.at, &record) > 0 else b""
 
     cdef void _feed(self, const record_t *record) except *:
         try:
@@ -409,7 +425,8 @@ cdef class Arena:
                 reserve_step(&self.c)
                 step(&self.c, record.time_us)
         except (Refused, ValueError) as error:
-            raise ValueError(f"record {record.sequence} cannot be fed: {error}") from error
+            raise ReplayError(f"record {record.sequence} cannot be fed: {error}", sequence=record.sequence,
+                              what="input", recorded=_body(record)) from error
 
     cdef void _feed_command(self, const record_t *record) except *:
         """As a frame of one command, which is what `judge` reads."""

@@ -129,8 +129,8 @@ cdef bint _read_record(record_t *out) noexcept nogil:
             if field.value > <uint64_t>INT64_MAX:
                 return False
             out.time_us = <int64_t>field.value
-        elif RECORD_JOIN <= number <= RECORD_END and field.tag == (number << 3 | LENGTH):
-            if out.kind != RECORD_NONE:
+        elif RECORD_JOIN <= number <= RECORD_END:
+            if out.kind != RECORD_NONE or field.tag & 7 != LENGTH:
                 return False
             out.kind = number
             out.input = field.data
