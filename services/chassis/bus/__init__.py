@@ -1,0 +1,1 @@
+"""The bus between services: one port, one driver a file."""
