@@ -60,12 +60,12 @@ class Database:
         if task in self._holders:
             raise NestedAcquireError
         begin = clock.monotonic_s()
-        with _unavailable():
+        with unavailable():
             connection = await self._pool.acquire(timeout=self._wait_s)
         DATABASE_WAIT_SECONDS.observe(clock.monotonic_s() - begin)
         self._holders.add(task)
         try:
-            with _unavailable():
+            with unavailable():
                 yield connection
         finally:
             self._holders.discard(task)
@@ -99,7 +99,7 @@ class Database:
             await connection.execute("SELECT 1")
 
 
-class _unavailable:  # noqa: N801
+class unavailable:  # noqa: N801
     """Turns "the database is not there" into the caller's Unavailable; statements' own errors pass."""
 
     _FAULTS = (

@@ -84,6 +84,10 @@ class Unavailable(DomainError):
     """Not now, or not here; trying again can help."""
 
 
+class DataLoss(DomainError):
+    """What was stored is not what was written."""
+
+
 class DeadlineExceeded(DomainError):
     """It took longer than allowed."""
 

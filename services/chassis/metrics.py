@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 # From a quiet tick (tens of us) to one that misses its slot at 10 Hz.
 _TICK_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
-_BYTES = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+_COUNTS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
+_BYTES = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
 
 _RPC = ("grpc_type", "grpc_service", "grpc_method")
 GRPC_STARTED = Counter("grpc_server_started", "RPCs started.", _RPC)
@@ -43,6 +44,20 @@ COMBAT_QUEUE_BYTES = Histogram(
 COMBAT_STREAM_ENDS = Counter(
     "combat_stream_ends", "Play streams ended by the server, by reason.", ("reason",)
 )
+COMBAT_COMMIT_SECONDS = Histogram(
+    "combat_commit_seconds", "One commit of the journal, repetitions included.", buckets=_SECONDS
+)
+COMBAT_COMMIT_SEGMENTS = Histogram("combat_commit_segments", "Sessions in one commit.", buckets=_COUNTS)
+COMBAT_COMMIT_RECORDS = Histogram("combat_commit_records", "Records in one commit.", buckets=_COUNTS)
+COMBAT_COMMIT_BYTES = Histogram("combat_commit_bytes", "Journal and saves in one commit.", buckets=_BYTES)
+COMBAT_DURABLE_WAIT_SECONDS = Histogram(
+    "combat_durable_wait_seconds",
+    "From judged to durable: of each commit, the reply that waited longest.",
+    buckets=_SECONDS,
+)
+COMBAT_JOURNAL_PENDING_BYTES = Gauge("combat_journal_pending_bytes", "Taken and not yet committed.")
+COMBAT_JOURNAL_STALLED = Gauge("combat_journal_stalled", "1 while commits have no answer.")
+COMBAT_FENCED = Counter("combat_fenced", "Sessions found to be another worker's.")
 
 # What the native arenas count, read when the metrics are scraped.
 _NATIVE: Mapping[str, tuple[str, str]] = {

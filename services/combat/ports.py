@@ -35,7 +35,7 @@ class Segment:
     payload: bytes
     """A JournalSegment."""
     save: Save | None = None
-    """At `last`; committed together with it."""
+    """At `last`, or before it where runs were joined; committed together with the segment."""
 
 
 class JournalStore(Protocol):
