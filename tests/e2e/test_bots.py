@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from arenamesh.client import connect
 
-from tests.e2e.conftest import SECRET, Supervisor, environment, token
+from tests.support.mesh import SECRET, Supervisor, environment, token
 
 SECONDS = 15
 

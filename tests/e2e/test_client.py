@@ -22,7 +22,7 @@ from arenamesh.client.errors import (
 from arenamesh.combat.v1 import event_pb2, play_pb2, verdict_pb2
 
 from services.mesh.settings import ROOT
-from tests.e2e.conftest import Supervisor, environment, token
+from tests.support.mesh import Supervisor, environment, token
 
 EYE_M = 1.62
 

@@ -17,7 +17,8 @@ import pytest
 from arenamesh.combat.v1 import service_pb2, spectate_pb2
 from yarl import URL
 
-from tests.e2e.conftest import SECRET, SERVER, Rest, Supervisor, bearer, token
+from tests.e2e.conftest import SERVER, Rest, bearer
+from tests.support.mesh import SECRET, Supervisor, token
 
 ADA = bearer("ada")
 SERVICE = "/arenamesh.combat.v1.CombatService"

@@ -18,16 +18,8 @@ import pytest
 
 from services.mesh import probes
 from services.mesh.ports import LOOPBACK
-from tests.e2e.conftest import (
-    DEADLINE_S,
-    PORTS,
-    START_S,
-    Rest,
-    Supervisor,
-    command,
-    environment,
-    supervised,
-)
+from tests.e2e.conftest import Rest
+from tests.support.mesh import DEADLINE_S, PORTS, START_S, Supervisor, command, environment, supervised
 
 WARM_START_S = 10.0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from tests.e2e.conftest import START_S, Supervisor, supervised
+from tests.support.mesh import START_S, Supervisor, supervised
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LOOK_MS = 60_000

@@ -8,7 +8,7 @@ import re
 import subprocess
 
 from services.mesh.settings import ROOT
-from tests.e2e.conftest import SECRET, Supervisor
+from tests.support.mesh import SECRET, Supervisor
 
 # Each curl answers on a line of its own, and an error status ends the script.
 AROUND = 'set -euo pipefail\ncurl() { command curl --fail-with-body --show-error -w "\\n" "$@"; }\n'
