@@ -31,7 +31,6 @@ from services.combat.ports import JournalStore, Segment
 _log = structlog.get_logger()
 _FIRST_RETRY_S = 0.01
 _LAST_RETRY_S = 0.25
-PENDING_BYTES = 64 << 20
 
 
 class Journaled(Protocol):
@@ -66,7 +65,7 @@ class Committer:
         on_fenced: Callable[[Journaled], None],
         on_stalled: Callable[[], None],
         on_recovered: Callable[[], None],
-        pending_bytes: int = PENDING_BYTES,
+        pending_bytes: int = 64 << 20,
     ) -> None:
         self._store = store
         self._owner = owner

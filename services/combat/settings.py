@@ -33,6 +33,11 @@ class CombatSettings(Settings):
     close_timeout_s: float = Field(default=1, gt=0)
     """How long the last words of a stream may take to leave. Over it: only the status is sent."""
 
+    journal_pending_bytes: int = Field(default=64 << 20, ge=1 << 20)
+    """Of the journal, taken from the arenas and not yet committed. Over it: as after `commit_wait_s`."""
+    journal_days: int = Field(default=30, ge=1)
+    """How long a finished session's journal is kept, in whole days. Over it: its partition is dropped."""
+
     idempotency_hours: float = Field(default=24, gt=0)
     """How long an answer is kept for a repeated request."""
     persist_seconds: float = Field(default=1, gt=0)
