@@ -19,6 +19,7 @@ from services.chassis.metrics import ARENAS, COMBAT
 from services.chassis.migrate import SchemaError
 from services.chassis.server import Server, run
 from services.chassis.settings import SettingsError
+from services.combat import contract
 from services.combat.catalogue import Catalogue
 from services.combat.play import Play, limits
 from services.combat.servicer import CombatServicer
@@ -87,6 +88,7 @@ async def migrate_schema(settings: CombatSettings) -> None:
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     try:
         applied = await migrate.migrate(connection, SCHEMA, migrations())
+        await contract.write(connection)
     finally:
         await connection.close()
     _log.info("schema is up to date", applied=applied)
