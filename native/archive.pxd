@@ -24,3 +24,8 @@ cdef void pass_real(archive_t *archive, double *value) noexcept nogil
 cdef void pass_vector(archive_t *archive, vec3 *value) noexcept nogil
 # 32-bit words, of which those that differ from `before` are written.
 cdef void pass_words(archive_t *archive, uint32_t *words, const uint32_t *before, int count) noexcept nogil
+
+# Content under a magic, the number of its format and a check sum; and where it begins in what was sealed.
+# Raises ValueError for what was not sealed with these, or is damaged; `what` it should be is for the message.
+cdef bytes seal(bytes magic, uint32_t form, bytes content)
+cdef uint64_t unseal(bytes magic, uint32_t form, str what, bytes data) except 0

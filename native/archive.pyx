@@ -1,6 +1,9 @@
 """Each `pass_` function writes a value, or reads one in its place. Numbers are varints, most of them small or
 zero. What does not fit, or may not be, breaks the archive; what is read after that is still within bounds."""
 
+import hashlib
+import struct
+
 from libc.math cimport INFINITY
 from libc.stdint cimport UINT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -9,6 +12,7 @@ from native.types cimport vec3
 
 cdef enum:
     MOST_NUMBER = 10            # bytes of a varint
+    CHECK_BYTES = 16
 
 
 cdef void pass_bytes(archive_t *archive, void *value, uint64_t size) noexcept nogil:
@@ -125,3 +129,26 @@ cdef void pass_words(archive_t *archive, uint32_t *words, const uint32_t *before
             difference = 0
         if archive.reading:
             words[i] = before[i] + <uint32_t>difference
+
+
+# ---- sealed -------------------------------------------------------------------------------------
+
+cdef bytes _check_sum(object content):
+    return hashlib.blake2b(content, digest_size=CHECK_BYTES).digest()
+
+
+cdef bytes seal(bytes magic, uint32_t form, bytes content):
+    return magic + struct.pack("<I", form) + _check_sum(content) + content
+
+
+cdef uint64_t unseal(bytes magic, uint32_t form, str what, bytes data) except 0:
+    head = len(magic) + 4
+    if data[:len(magic)] != magic or len(data) < head:
+        raise ValueError(f"this is no saved {what}")
+    (found,) = struct.unpack_from("<I", data, len(magic))
+    if found != form:
+        raise ValueError(f"the saved {what} has format {found}, not {form}")
+    start = head + CHECK_BYTES
+    if _check_sum(memoryview(data)[start:]) != data[head:start]:
+        raise ValueError(f"the saved {what} is damaged: its check sum differs")
+    return start

@@ -1,7 +1,7 @@
 """Numbers of the protobuf wire format. Header only, and without any check: the caller has made sure that
 the bytes are there, or that there is room for them."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef extern from *:
@@ -38,6 +38,10 @@ cdef inline uint8_t *put_field(uint8_t *at, uint32_t number, uint64_t value) noe
 
 cdef inline uint64_t zigzag(int64_t value) noexcept nogil:
     return (<uint64_t>value << 1) ^ (0 - <uint64_t>(value < 0))
+
+
+cdef inline int32_t unzigzag32(uint32_t value) noexcept nogil:
+    return <int32_t>(value >> 1 ^ (0 - (value & 1)))
 
 
 cdef inline uint32_t float_bits(float value) noexcept nogil:

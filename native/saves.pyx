@@ -13,7 +13,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from native.actions cimport active_t, loadout_t
-from native.archive cimport archive_t
+from native.archive cimport archive_t, seal, unseal
 from native.contents cimport CELL_WORDS, ENTITY_WORDS, pass_match
 from native.damage cimport body_t
 from native.digest cimport state_digest
@@ -34,7 +34,6 @@ MAGIC = b"arenamsh"
 
 cdef enum:
     FORMAT = 1
-    CHECK_BYTES = 16
 
 
 # ---- what it is made of -----------------------------------------------------------------------
@@ -96,27 +95,16 @@ cdef bytes save_match(arena_t *arena, Ruleset ruleset, World world):
     finally:
         free(start)
     numbers = [*_making(arena, ruleset, world).values(), state_digest(arena)]
-    content = struct.pack(f"<{len(numbers)}Q", *numbers) + state
-    return MAGIC + struct.pack("<I", FORMAT) + _check_sum(content) + content
-
-
-cdef bytes _check_sum(object content):
-    return hashlib.blake2b(content, digest_size=CHECK_BYTES).digest()
+    return seal(MAGIC, FORMAT, struct.pack(f"<{len(numbers)}Q", *numbers) + state)
 
 
 # ---- restoring --------------------------------------------------------------------------------
 
 cdef tuple _opened(bytes data, tuple names):
     """The numbers by name, and the state's offset, of a saved match that is whole."""
-    head = len(MAGIC) + 4
-    if data[:len(MAGIC)] != MAGIC or len(data) < head:
-        raise ValueError("this is no saved match")
-    (form,) = struct.unpack_from("<I", data, len(MAGIC))
-    if form != FORMAT:
-        raise ValueError(f"the saved match has format {form}, not {FORMAT}")
-    start = head + CHECK_BYTES
-    if _check_sum(memoryview(data)[start:]) != data[head:start] or len(data) < start + 8 * len(names):
-        raise ValueError("the saved match is damaged: its check sum differs")
+    cdef uint64_t start = unseal(MAGIC, FORMAT, "match", data)
+    if <uint64_t>len(data) < start + 8 * <uint64_t>len(names):
+        raise ValueError("the saved match holds what cannot be")
     numbers = struct.unpack_from(f"<{len(names)}Q", data, start)
     return dict(zip(names, numbers)), start + 8 * len(names)
 

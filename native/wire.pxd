@@ -40,3 +40,5 @@ cdef uint32_t read_frame(const uint8_t *data, uint32_t size, uint32_t most_comma
 # Fills `out` and returns 1, or returns 0 at the end. Only for a frame that `read_frame` found to be
 # WIRE_OK. Values out of range set `out.reason`; of the four kinds only the one that is set is filled.
 cdef int next_command(cursor_t *cursor, command_t *out) noexcept nogil
+# One Command by itself, checked first; WIRE_OK or what is wrong with it. An empty one has no kind.
+cdef uint32_t read_command(const uint8_t *data, uint32_t size, command_t *out) noexcept nogil

@@ -428,6 +428,13 @@ cdef int next_command(cursor_t *cursor, command_t *out) noexcept nogil:
     return 0
 
 
+cdef uint32_t read_command(const uint8_t *data, uint32_t size, command_t *out) noexcept nogil:
+    cdef uint32_t status = _check_message(data, data + size, IN_COMMAND, MOST_DEPTH - 1)
+    if status == WIRE_OK:
+        _fill_command(data, data + size, out)
+    return status
+
+
 # ---- what a value may be -------------------------------------------------------------------------
 
 cdef inline int _is_point(const vec3 *point) noexcept nogil:

@@ -1,0 +1,1 @@
+"""Events in native code; no Python door."""
