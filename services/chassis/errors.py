@@ -20,6 +20,7 @@ class DomainError(Exception):
     """Base of every error that a caller may see.
 
     `metadata` holds each dynamic value of the text; `retry_after_s` is set when trying again can help.
+    `elsewhere`: nothing of the call was done here, and another worker can do it at once.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class DomainError(Exception):
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[FieldViolation] = (),
         retry_after_s: float | None = None,
+        elsewhere: bool = False,
     ) -> None:
         super().__init__(text)
         self.text = text
@@ -37,6 +39,7 @@ class DomainError(Exception):
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
         self.retry_after_s = retry_after_s
+        self.elsewhere = elsewhere
 
 
 class InvalidArgument(DomainError):

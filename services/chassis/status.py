@@ -1,5 +1,7 @@
 """Errors of the domain as gRPC statuses, with `google.rpc` details. The one table is here."""
 
+from dataclasses import dataclass
+
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
@@ -23,6 +25,7 @@ _CODES: dict[type[BaseException], grpc.StatusCode] = {
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.NotImplementedYet: grpc.StatusCode.UNIMPLEMENTED,
 }
+ELSEWHERE = ("x-retry-elsewhere", "1")
 _INTERNAL = errors.DomainError(
     "The server failed. The failure is logged under this request id.", reason="INTERNAL"
 )
@@ -39,7 +42,8 @@ def code_of(error: BaseException) -> grpc.StatusCode:
 def to_status(error: BaseException, domain: str) -> grpc.Status:
     """The status to abort with: exactly one ErrorInfo, and BadRequest and RetryInfo when they say something.
 
-    An error that is not the domain's is told to nobody: its text stays in the log.
+    An error that is not the domain's is told to nobody: its text stays in the log. One that says
+    `elsewhere` also carries the trailing metadata on which the edge tries another host, whatever the method.
     """
     code = code_of(error)
     shown = error if isinstance(error, errors.DomainError) else _INTERNAL
@@ -55,7 +59,17 @@ def to_status(error: BaseException, domain: str) -> grpc.Status:
         delay.FromNanoseconds(int(shown.retry_after_s * 1e9))
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     status = status_pb2.Status(code=code.value[0], message=shown.text, details=details)
-    return rpc_status.to_status(status)
+    told = rpc_status.to_status(status)
+    if not shown.elsewhere:
+        return told
+    return _Status(told.code, told.details, (*told.trailing_metadata, ELSEWHERE))
+
+
+@dataclass(frozen=True, slots=True)
+class _Status(grpc.Status):
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
 
 
 def _packed(message: Message) -> any_pb2.Any:

@@ -21,6 +21,9 @@ from services.chassis.server import Server, run
 from services.chassis.settings import SettingsError
 from services.combat import contract
 from services.combat.catalogue import Catalogue
+from services.combat.journal_store import PostgresJournal
+from services.combat.matches import Matches
+from services.combat.ownership_store import PostgresOwnership
 from services.combat.play import Play, limits
 from services.combat.servicer import CombatServicer
 from services.combat.sessions import Sessions
@@ -48,18 +51,35 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
         command_s=settings.database_command_s,
     )
     redis = Redis.from_url(settings.redis_url.get_secret_value())
-    sessions = Sessions(database, SessionStore(), catalogue, settings)
-    ARENAS.sources.add(sessions.totals)
+    store = SessionStore()
+    journal = PostgresJournal(
+        settings.database_url.get_secret_value(),
+        database,
+        wait_s=settings.database_wait_s,
+        command_s=settings.database_command_s,
+    )
+    ownership = PostgresOwnership(
+        settings.database_url.get_secret_value(),
+        database,
+        store,
+        wait_s=settings.database_wait_s,
+        lease_s=settings.lease_s,
+        orphan_s=settings.orphan_s,
+    )
+    matches = Matches(ownership, journal, catalogue, settings)
+    sessions = Sessions(database, store, matches, catalogue, settings)
+    ARENAS.sources.add(matches.totals)
     try:
         async with database.connection() as connection:
             await migrate.check(connection, SCHEMA, migrations())
-        await sessions.start()
+        await matches.start()
+        sessions.start()
         yield Server(
             settings=settings,
             service=SERVICE,
             servicer=CombatServicer(
                 sessions,
-                Play(sessions, settings),
+                Play(sessions, journal, settings),
                 Spectate(sessions, limits(settings), settings.max_spectators),
             ),
             interceptors=standard(
@@ -69,10 +89,12 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
                 service_metrics=COMBAT,
             ),
             checks={"postgresql": database.ping, "redis": redis.ping},
-            on_drain=sessions.drain,
+            on_drain=matches.drain,
         )
     finally:
-        ARENAS.sources.discard(sessions.totals)
+        ARENAS.sources.discard(matches.totals)
+        sessions.stop()
+        await journal.close()
         await redis.aclose()
         await database.close()
 

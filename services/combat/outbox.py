@@ -1,7 +1,7 @@
 """What waits for one reader, in bounds, and the one writer that sends it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import grpc
@@ -31,7 +31,8 @@ class Outbox:
     Whoever finds `busy` false may `await flush()` itself, which saves a task switch on the hot path;
     everybody else calls `kick()`. `over` is done when the stream should return: with None, or the error
     to end with. The handler then calls `close()`: touching the call after that is forbidden, because
-    grpc has released it.
+    grpc has released it. `reading`: whether frames of the stream may still be taken; the owner looks before
+    each.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Outbox:
         "busy",
         "closed",
         "over",
+        "reading",
     )
 
     def __init__(
@@ -77,6 +79,7 @@ class Outbox:
         self._task: asyncio.Task[None] | None = None
         self.busy = False
         self.closed = False
+        self.reading = True
         self.over: asyncio.Future[Exception | None] = self._loop.create_future()
 
     def put(self, part: bytes) -> None:
@@ -116,6 +119,21 @@ class Outbox:
             if self._ending:
                 self._finish()
 
+    async def ahead(self, parts: AsyncIterator[bytes]) -> None:
+        """Sends `parts` at the reader's pace, each as a message of its own, before anything that is put in
+        meanwhile; then that. Nobody may be writing yet."""
+        self.busy = True
+        try:
+            async for part in parts:
+                self._since = clock.monotonic_s()
+                await self._write(part)
+                self._since = 0.0
+        except grpc.aio.BaseError:
+            self.close()
+        finally:
+            self.busy = False
+        await self.flush()
+
     def check(self, now_s: float) -> None:
         """Ends the stream when a write has taken too long. Called each tick: cheaper than a timer a write."""
         if self.busy and not self._ending and 0 < self._since < now_s - self._limits.write_timeout_s:
@@ -128,6 +146,7 @@ class Outbox:
         if notice:
             self._pending.append(notice)
         self._ending = True
+        self.reading = False
         self._due = False
         self._error = error
         if error is not None:
@@ -138,12 +157,14 @@ class Outbox:
     def fail(self, error: Exception) -> None:
         """Ends the stream at once, for a fault of ours."""
         self._ending = True
+        self.reading = False
         self._error = error
         self._finish()
 
     def close(self) -> None:
         """Nothing is written, or should be read, from now on."""
         self.closed = True
+        self.reading = False
         self._ending = True
         self._finish()
 

@@ -2,12 +2,13 @@
 
 Frames stay bytes from the wire to the native arena and back. One command a frame costs one read, one
 `judge` and one write: the reader writes its own answer when nobody else is writing, and everything that
-comes up during a write leaves together in the next one.
+comes up during a write leaves together in the next one. An answer that has to be durable first, and every
+later one of its stream, waits here for the commit.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -16,6 +17,7 @@ from arenamesh.combat.v1 import play_pb2, snapshot_pb2
 from google.protobuf.message import DecodeError
 
 from native.arena import ALL_SLOTS, FrameError
+from native.journal import verdicts
 from services.chassis import clock
 from services.chassis.auth import Principal, Role
 from services.chassis.errors import (
@@ -31,6 +33,7 @@ from services.chassis.validation import check
 from services.combat.match import Match
 from services.combat.notices import to_player
 from services.combat.outbox import Limits, Outbox
+from services.combat.ports import JournalStore
 from services.combat.sessions import Sessions
 from services.combat.settings import CombatSettings
 from services.combat.viewer import Shown
@@ -38,6 +41,7 @@ from services.combat.viewer import Shown
 _log = structlog.get_logger()
 PROTOCOL = 1
 _BASELINES = 64  # snapshots sent that a client may name as the one it holds
+_RESUME_SEGMENTS = 16  # read from the journal at a time
 _SLOW = to_player(play_pb2.NOTICE_KIND_SLOW_READER, "SLOW_READER")
 
 
@@ -49,7 +53,7 @@ class PlayStream:
         match: Match,
         slot: int | None,
         write: Callable[[bytes], Awaitable[None]],
-        limits: Limits,
+        settings: CombatSettings,
         snapshot_rate_hz: int,
     ) -> None:
         self._match = match
@@ -58,18 +62,27 @@ class PlayStream:
         self._sent: deque[int] = deque(maxlen=_BASELINES)
         tick_rate = match.session.tick_rate_hz
         self._every = max(1, round(tick_rate / snapshot_rate_hz)) if snapshot_rate_hz else 1
-        self.outbox = Outbox(write, limits, slow_notice=_SLOW, newest=self._snapshot, join=True)
+        self.outbox = Outbox(write, limits(settings), slow_notice=_SLOW, newest=self._snapshot, join=True)
+        # Answers in order, each with the record it waits for.
+        self._held: deque[tuple[int, bytes]] = deque()
+        self._held_bytes = 0
+        self._max_held = settings.held_replies
+        self._max_held_bytes = settings.pending_bytes // 2
+        self._released: asyncio.Future[None] | None = None
 
-    def on_tick(self, tick: int, events: bytes, now_s: float) -> None:
+    def on_tick(self, tick: int, _events: bytes, now_s: float) -> None:
         outbox = self.outbox
         outbox.check(now_s)
-        if events:
-            outbox.put(events)
         if tick % self._every == 0:
             outbox.due()
-        elif not events:
-            return
-        outbox.kick()
+            outbox.kick()
+
+    def tell(self, events: bytes) -> None:
+        self.outbox.put(events)
+        self.outbox.kick()
+
+    def stop(self) -> None:
+        self.outbox.reading = False
 
     def end(self, error: DomainError | None, kind: play_pb2.NoticeKind, reason: str) -> None:
         self.outbox.end(error, to_player(kind, reason))
@@ -82,38 +95,84 @@ class PlayStream:
 
     async def _read(self, read: Callable[[], Awaitable[Any]]) -> None:
         """Judges frames until the client closes its side or sends one that cannot be read."""
-        match, outbox, binding = self._match, self.outbox, self._binding
-        judge, now_us, eof = match.arena.judge, match.now_us, grpc.aio.EOF
+        match, outbox, binding, held = self._match, self.outbox, self._binding, self._held
+        arena, now_us, eof = match.arena, match.now_us, grpc.aio.EOF
+        judge = arena.judge
+        error: DomainError | None = None
         try:
-            while not outbox.closed and (frame := await read()) is not eof:
-                # A commit of the journal belongs between these two lines, when acknowledged means durable.
-                outbox.put(judge(now_us(), frame, binding))
-                if not outbox.busy:
-                    await outbox.flush()
-        except FrameError as error:
-            outbox.end(_malformed(error.reason))
+            while (frame := await read()) is not eof and outbox.reading:
+                reply = judge(now_us(), frame, binding)
+                awaits = arena.awaits
+                if held or awaits > match.durable_through:
+                    self._hold(awaits, reply)
+                    while len(held) >= self._max_held or self._held_bytes >= self._max_held_bytes:
+                        await self._release()
+                else:
+                    outbox.put(reply)
+                    if not outbox.busy:
+                        await outbox.flush()
+        except FrameError as malformed:
+            error = _malformed(malformed.reason)
         except grpc.aio.BaseError:
-            pass  # the stream ended under the read; its handler hears of it by itself
-        except Exception as error:
+            return  # the stream ended under the read; its handler hears of it by itself
+        except Exception as failure:
             _log.exception("play failed")
-            outbox.fail(error)
+            outbox.fail(failure)
             return
-        outbox.end(None)
+        while held and not outbox.over.done():
+            await self._release()
+        if outbox.reading:
+            outbox.end(error)
+
+    # -- answers that wait for the journal ---------------------------------------------------------
+
+    def _hold(self, awaits: int, reply: bytes) -> None:
+        if not self._held:
+            self._match.await_commit(self)
+        self._held.append((awaits, reply))
+        self._held_bytes += len(reply)
+        self._match.demand()
+
+    def release(self, through: int, mark: bytes) -> None:
+        """Sends the answers that are durable now, and those behind them that need not be."""
+        held, free = self._held, []
+        while held and held[0][0] <= through:
+            free.append(held.popleft()[1])
+        if held:
+            self._match.await_commit(self)
+        if not free:
+            return
+        self._held_bytes -= sum(map(len, free))
+        free.append(mark)
+        self.outbox.put(b"".join(free))
+        self.outbox.kick()
+        if self._released is not None and not self._released.done():
+            self._released.set_result(None)
+
+    async def _release(self) -> None:
+        """Until some answers have left, or the stream is over."""
+        self._released = asyncio.get_running_loop().create_future()
+        either: set[asyncio.Future[Any]] = {self._released, self.outbox.over}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if self.outbox.over.done():
+            self._held.clear()
+            self._held_bytes = 0
 
     def _snapshot(self) -> bytes:
         arena = self._match.arena
         acked = arena.acked(self._binding)
         self._sent.append(arena.tick)
-        return arena.snapshot(self._binding, acked if acked in self._sent else 0)
+        shown = arena.snapshot(self._binding, acked if acked in self._sent else 0)
+        return shown + self._match.durable_mark
 
 
 class Play:
     """Opens streams."""
 
-    def __init__(self, sessions: Sessions, settings: CombatSettings) -> None:
+    def __init__(self, sessions: Sessions, journal: JournalStore, settings: CombatSettings) -> None:
         self._sessions = sessions
+        self._journal = journal
         self._settings = settings
-        self._limits = limits(settings)
 
     async def serve(self, context: Context, caller: Principal) -> None:
         """Runs one stream to its end.
@@ -124,7 +183,9 @@ class Play:
         hello = await self._hello(context)
         match = await self._sessions.match(hello.session_id)
         slot = match.seat(caller.subject) if caller.role is Role.PLAYER else None
-        stream = PlayStream(match, slot, context.write, self._limits, hello.snapshot_rate_hz)
+        if hello.resume_sequence:
+            self._check_resume(match, hello.resume_sequence)
+        stream = PlayStream(match, slot, context.write, self._settings, hello.snapshot_rate_hz)
         kind = "game_server" if slot is None else "player"
         if slot is None:
             match.attach_other(stream, limit=self._settings.max_server_streams, kind="game servers' streams")
@@ -133,7 +194,10 @@ class Play:
         expiry = expire(stream.outbox, caller)
         COMBAT_STREAMS.labels(kind).inc()
         try:
-            stream.outbox.put(welcome(match, slot))
+            if hello.resume_sequence:
+                await stream.outbox.ahead(self._missed(match, slot, hello.resume_sequence))
+            else:
+                stream.outbox.put(welcome(match, slot))
             stream.outbox.due()
             stream.start(context.read)
             error = await stream.outbox.over
@@ -147,6 +211,32 @@ class Play:
                 match.detach_player(slot, stream, caller.subject)
         if error is not None:
             raise error
+
+    def _check_resume(self, match: Match, after: int) -> None:
+        behind = match.durable_through - after
+        if behind > self._settings.resume_records:
+            raise FailedPrecondition(
+                f"A stream may resume at most {self._settings.resume_records} records behind; start at now.",
+                reason="RESUME_TOO_OLD",
+                metadata={"behind": str(behind)},
+            )
+
+    async def _missed(self, match: Match, slot: int | None, after: int) -> AsyncIterator[bytes]:
+        """The welcome, and then every verdict of the seat after a record, from the journal: what was judged
+        for an earlier stream is made durable first, so nothing is left out."""
+        yield welcome(match, slot)
+        await match.durable()
+        through, mark = match.durable_through, match.durable_mark
+        while after < through:
+            segments = await self._journal.read(match.session_id, after, _RESUME_SEGMENTS)
+            if not segments:
+                break
+            for segment in segments:
+                found = verdicts(segment.payload, after, ALL_SLOTS if slot is None else slot)
+                if found:
+                    yield found
+            after = segments[-1].last
+        yield mark
 
     async def _hello(self, context: Context) -> play_pb2.Hello:
         try:

@@ -85,5 +85,12 @@ class OwnershipStore(Protocol):
     async def ask(self, session_id: str, holder: str) -> None:
         """Asks the living worker `holder` to hand the session over. Best effort."""
 
-    async def orphans(self, limit: int) -> list[str]:
-        """Live sessions that have had no living owner for a while."""
+    async def held(self, owner: str) -> dict[str, int]:
+        """The epoch of each live session that is `owner`'s."""
+
+    async def orphans(self, owner: str, limit: int) -> list[str]:
+        """Live sessions that have had no living owner for a while, and at once those of dead workers of
+        `owner`'s name. In no order: workers that look at the same time should find different ones."""
+
+    async def write(self, session: Session) -> bool:
+        """Writes what can change of a session. False: it is over, or not `session.owner`'s at its epoch."""

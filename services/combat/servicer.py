@@ -101,7 +101,7 @@ class CombatServicer:
         match, slot = await self._sessions.join(request.session_id, player, request.team)
         return service_pb2.JoinSessionResponse(
             seat=snapshot_pb2.Seat(slot=slot, player_id=player, team=match.arena.team(slot)),
-            session=to_message(match.session),
+            session=to_message(match.current),
         )
 
     async def LeaveSession(
@@ -123,7 +123,7 @@ class CombatServicer:
             command.shot.CopyFrom(request.shot)
         else:
             command.damage.CopyFrom(request.direct)
-        verdict = _judge(match, request.player_id, request.sequence, command)
+        verdict = await _judge(match, request.player_id, request.sequence, command)
         return service_pb2.ApplyDamageResponse(verdict=verdict)
 
     async def ExecuteAction(
@@ -131,7 +131,7 @@ class CombatServicer:
     ) -> service_pb2.ExecuteActionResponse:
         match = await self._sessions.match(request.session_id)
         command = play_pb2.Command(action=request.action)
-        verdict = _judge(match, request.player_id, request.sequence, command)
+        verdict = await _judge(match, request.player_id, request.sequence, command)
         return service_pb2.ExecuteActionResponse(verdict=verdict)
 
     async def UpdatePosition(
@@ -139,7 +139,7 @@ class CombatServicer:
     ) -> service_pb2.UpdatePositionResponse:
         match = await self._sessions.match(request.session_id)
         command = play_pb2.Command(move=request.move)
-        verdict = _judge(match, request.player_id, request.sequence, command)
+        verdict = await _judge(match, request.player_id, request.sequence, command)
         return service_pb2.UpdatePositionResponse(verdict=verdict)
 
     async def GetState(
@@ -150,7 +150,7 @@ class CombatServicer:
         own = match.arena.seat(caller.subject) if caller.role is Role.PLAYER else ALL_SLOTS
         shown = play_pb2.PlayResponse.FromString(match.arena.snapshot(own if own >= 0 else ALL_SLOTS, 0))
         return service_pb2.GetStateResponse(
-            session=to_message(match.session),
+            session=to_message(match.current),
             server_time_us=shown.server_time_us,
             snapshot=shown.snapshot,
             seats=seats(match, numbered=False),
@@ -190,8 +190,10 @@ def _without_journal(what: str) -> NotImplementedYet:
     return NotImplementedYet(f"{what} need the journal, which is not kept yet.", reason="JOURNAL_NOT_KEPT")
 
 
-def _judge(match: Match, player_id: str, sequence: int, command: play_pb2.Command) -> verdict_pb2.Verdict:
-    """One command on the way that Play's commands take."""
+async def _judge(
+    match: Match, player_id: str, sequence: int, command: play_pb2.Command
+) -> verdict_pb2.Verdict:
+    """One command on the way that Play's commands take; answered when its verdict is durable, if it must."""
     caller = principal()
     arena = match.arena
     command.slot = match.seat(_acting(player_id))
@@ -199,6 +201,7 @@ def _judge(match: Match, player_id: str, sequence: int, command: play_pb2.Comman
     binding = command.slot if caller.role is Role.PLAYER else ALL_SLOTS
     frame = play_pb2.PlayRequest(commands=[command], acked_snapshot=arena.acked(binding))
     reply = arena.judge(match.now_us(), frame.SerializeToString(), binding)
+    await match.durable_to(arena.awaits)
     return play_pb2.PlayResponse.FromString(reply).verdicts[0]
 
 

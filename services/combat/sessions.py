@@ -1,35 +1,28 @@
-"""The sessions of this worker: their life in the database and in memory, kept in step.
+"""What RPCs do to sessions: the row in the database and the match in memory, kept in step.
 
-A change of status is written first and then happens in the arena, under the match's lock. Only an end
-that the arena found by itself happens first and is written until it is.
+A session begins in its row first and then in the arena; it ends in the arena first, whose last record is
+made durable, and then in the row. A crash between leaves what the next owner repairs.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
-from arenamesh.combat.v1 import event_pb2, play_pb2
+from arenamesh.combat.v1 import event_pb2
 
-from native.arena import Arena
 from services.chassis import clock
 from services.chassis.db import Connection, Database
-from services.chassis.errors import (
-    AlreadyExists,
-    DomainError,
-    FailedPrecondition,
-    NotFound,
-    ResourceExhausted,
-    Unavailable,
-)
+from services.chassis.errors import AlreadyExists, DomainError, FailedPrecondition, NotFound
 from services.chassis.idempotency import Idempotency, IdempotencyKey
 from services.chassis.metrics import COMBAT_SESSIONS_CREATED
 from services.combat.catalogue import Catalogue
 from services.combat.domain import session as rules
 from services.combat.domain.session import Change, Draft, Session, SessionStatus, SessionType
 from services.combat.match import Match
+from services.combat.matches import Matches, moved
+from services.combat.ownership import not_found
 from services.combat.settings import CombatSettings
 from services.combat.store import SCHEMA, SessionStore
 
@@ -41,48 +34,30 @@ class Sessions:
     """Everything that RPCs do to sessions. `encode` makes the stored answer of an idempotent call."""
 
     def __init__(
-        self, database: Database, store: SessionStore, catalogue: Catalogue, settings: CombatSettings
+        self,
+        database: Database,
+        store: SessionStore,
+        matches: Matches,
+        catalogue: Catalogue,
+        settings: CombatSettings,
     ) -> None:
         self._database = database
         self._store = store
+        self._matches = matches
         self._catalogue = catalogue
         self._settings = settings
         self._idempotency = Idempotency(SCHEMA)
-        self._matches: dict[str, Match] = {}
-        self._counts: dict[str, int] = {}
-        self._gone: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._counts: Mapping[str, int] = {}
         self._keeping: asyncio.Task[None] | None = None
 
-    # -- the worker's life ------------------------------------------------------------------------
+    # -- housekeeping -----------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Ends what an earlier process of this name left behind: its arenas died with it."""
-        orphans = await self._database.transaction(
-            lambda connection: self._store.abort_orphans(connection, self._owner, clock.now())
-        )
-        if orphans:
-            _log.warning("aborted orphaned sessions", count=orphans)
+    def start(self) -> None:
         self._keeping = asyncio.create_task(self._keep())
 
-    async def drain(self) -> None:
-        """Ends every match: the arenas cannot outlive the process."""
+    def stop(self) -> None:
         if self._keeping is not None:
             self._keeping.cancel()
-        error = Unavailable("The worker is stopping.", reason="DRAINING", retry_after_s=1.0)
-        for match in self._matches.values():
-            match.close(error, play_pb2.NOTICE_KIND_DRAINING, "DRAINING")
-            self._forget(match)
-        self._matches.clear()
-        try:
-            await self._database.transaction(
-                lambda connection: self._store.abort_orphans(connection, self._owner, clock.now())
-            )
-        except Exception:
-            # Whatever it is, it must not keep the process from stopping.
-            _log.exception("sessions stay open in the database until the next start")
-        for task in self._tasks:
-            task.cancel()
 
     async def _keep(self) -> None:
         """Writes changed player counts, and now and then forgets old idempotency keys."""
@@ -100,35 +75,24 @@ class Sessions:
                 _log.warning("housekeeping failed", reason=error.reason)
 
     async def _save_counts(self) -> None:
-        counts = {key: match.session.player_count for key, match in self._matches.items()}
+        counts = self._matches.counts()
         changed = {key: count for key, count in counts.items() if self._counts.get(key) != count}
         if changed:
             async with self._database.connection() as connection:
                 await self._store.set_counts(connection, self._owner, changed)
         self._counts = counts
 
-    def totals(self) -> Mapping[str, int]:
-        """The arenas' counters, summed over all that ever lived here; `sessions` and `players` now."""
-        totals = Counter(self._gone)
-        for match in self._matches.values():
-            totals.update(match.arena.counters)
-        totals["sessions"] = len(self._matches)
-        totals["players"] = sum(match.arena.players for match in self._matches.values())
-        return totals
-
     # -- reading ----------------------------------------------------------------------------------
 
     async def get(self, session_id: str) -> Session:
         """Raises NotFound (SESSION_NOT_FOUND)."""
-        match = self._matches.get(session_id)
+        match = self._matches.known(session_id)
         if match is not None:
-            return match.session
+            return match.current
         async with self._database.connection() as connection:
             session = await self._store.get(connection, session_id)
         if session is None:
-            raise NotFound(
-                "There is no such session.", reason="SESSION_NOT_FOUND", metadata={"session_id": session_id}
-            )
+            raise not_found(session_id)
         return session
 
     async def list(
@@ -143,35 +107,33 @@ class Sessions:
         async with self._database.connection() as connection:
             rows = await self._store.list(connection, status=status, type_=type_, after=after, limit=limit)
         return [
-            replace(row, player_count=match.session.player_count)
-            if (match := self._matches.get(row.session_id))
+            replace(row, player_count=match.arena.players)
+            if (match := self._matches.known(row.session_id))
             else row
             for row in rows
         ]
 
     async def match(self, session_id: str) -> Match:
-        """The live match, which must be played here.
+        """The live match, played here from now on. See `Matches.open`."""
+        return await self._matches.open(session_id)
 
-        Raises:
-            NotFound: SESSION_NOT_FOUND.
-            FailedPrecondition: SESSION_OVER.
-            Unavailable: SESSION_NOT_HERE, another worker plays it.
-        """
-        match = self._matches.get(session_id)
-        if match is not None:
-            return match
-        session = await self.get(session_id)
-        if session.live and session.owner != self._owner:
-            raise Unavailable(
-                "Another worker plays this session.",
-                reason="SESSION_NOT_HERE",
-                metadata={"session_id": session_id, "owner": session.owner},
-                retry_after_s=0.2,
-            )
-        if session.live:
-            # Ended here a moment ago; the row follows.
-            session = replace(session, status=SessionStatus.ENDED)
-        raise rules.over(session)
+    # -- seats ------------------------------------------------------------------------------------
+
+    async def join(self, session_id: str, player_id: str, team: int) -> tuple[Match, int]:
+        """The match and the player's seat, which is durable; begins the match when it was the last player
+        needed."""
+        match = await self._matches.open(session_id)
+        async with match.lifecycle:
+            self._matches.check(match)
+            slot = match.join(player_id, team)
+        if rules.is_complete(match.session, match.arena.players):
+            await self._matches.begin(match)
+        await match.durable()
+        return match, slot
+
+    async def leave(self, session_id: str, player_id: str, reason: event_pb2.LeaveReason) -> None:
+        """The seat is free, and that is durable. Raises FailedPrecondition (NOT_JOINED)."""
+        await (await self._matches.open(session_id)).leave(player_id, reason)
 
     # -- changing ---------------------------------------------------------------------------------
 
@@ -184,7 +146,9 @@ class Sessions:
             InvalidArgument: see `domain.session.create`.
             AlreadyExists: SESSION_EXISTS.
             ResourceExhausted: TOO_MANY_SESSIONS.
+            Unavailable: see `Matches.refuse`.
         """
+        self._matches.refuse()
         session = rules.create(
             draft,
             self._catalogue,
@@ -193,31 +157,22 @@ class Sessions:
             arena_key=clock.secret_key64(),
             now=clock.now(),
         )
-
-        async def work(connection: Connection) -> tuple[bytes, bool]:
-            return await self._idempotency.run(connection, key, lambda: insert(connection))
-
         made: list[Match] = []
 
         async def insert(connection: Connection) -> bytes:
-            if len(self._matches) >= self._settings.max_sessions:
-                raise ResourceExhausted(
-                    f"This worker plays {self._settings.max_sessions} sessions already.",
-                    reason="TOO_MANY_SESSIONS",
-                    retry_after_s=5.0,
-                )
+            self._matches.check_room()
             if not await self._store.insert(connection, session):
                 raise AlreadyExists(
                     "There is a session of this id.",
                     reason="SESSION_EXISTS",
                     metadata={"session_id": session_id},
                 )
-            made[:] = [Match(session, self._arena(session), self._settings, self._on_over)]
+            made[:] = [self._matches.new(session)]
             return encode(session)
 
-        answer, stored = await self._database.transaction(work)
+        answer, stored = await self._idempotent(key, insert)
         if not stored:
-            self._matches[session_id] = made[0]
+            self._matches.adopt(made[0])
             COMBAT_SESSIONS_CREATED.labels(session.type).inc()
             _log.info("session created", session_id=session_id, type=session.type)
         return answer
@@ -234,139 +189,94 @@ class Sessions:
         """See `domain.session.end`."""
         return await self._change(session_id, key, encode, lambda session: rules.end(session, clock.now()))
 
-    async def join(self, session_id: str, player_id: str, team: int) -> tuple[Match, int]:
-        """The match and the player's seat; begins the match when it was the last player needed."""
-        match = await self.match(session_id)
-        slot = match.join(player_id, team)
-        if not match.session.started_at and 0 < match.session.min_players <= match.arena.players:
-            await self._activate(match)
-        return match, slot
-
-    async def leave(self, session_id: str, player_id: str, reason: event_pb2.LeaveReason) -> None:
-        """Raises FailedPrecondition (NOT_JOINED)."""
-        (await self.match(session_id)).leave(player_id, reason)
-
-    async def _activate(self, match: Match) -> None:
-        async with match.lifecycle:
-            if match.session.status is not SessionStatus.WAITING:
-                return
-            session = rules.transition(match.session, SessionStatus.ACTIVE, clock.now())
-            await self._database.transaction(lambda connection: self._save(connection, session))
-            self._apply(match, session)
-
     async def _change(
         self, session_id: str, key: IdempotencyKey | None, encode: Encode, step: Callable[[Session], Session]
     ) -> bytes:
-        """Reads, decides, writes and then does it, so that a repeat of the call finds its stored answer."""
-        match = self._matches.get(session_id)
-        changed: list[Session] = []
-
-        async def work(connection: Connection) -> tuple[bytes, bool]:
-            return await self._idempotency.run(connection, key, lambda: decide(connection))
-
-        async def decide(connection: Connection) -> bytes:
-            if match is None:
-                raise _ElsewhereError
-            session = step(match.session)
-            if session.max_players != match.session.max_players and (match.arena.players or match.connected):
-                raise FailedPrecondition(
-                    "max_players can change only while nobody is seated or connected.", reason="SEATS_TAKEN"
-                )
-            await self._save(connection, session)
-            changed[:] = [session]
-            return encode(session)
-
+        """Decides under the match's lock, so that a repeat of the call finds its stored answer."""
         try:
-            if match is None:
-                answer, _ = await self._database.transaction(work)
-                return answer
+            match = await self._matches.open(session_id)
             async with match.lifecycle:
-                answer, stored = await self._database.transaction(work)
-                if not stored:
-                    self._apply(match, changed[0])
-                return answer
-        except _ElsewhereError:
-            await self.match(session_id)  # raises why
+                self._matches.check(match)
+                if key is not None and (stored := await self._stored(key)) is not None:
+                    return stored
+                session = step(match.current)
+                if session.live:
+                    return await self._alter(match, session, key, encode)
+                return await self._end(match, session, key, encode)
+        except (NotFound, FailedPrecondition):
+            # What is over or gone may be so because of this very call.
+            if key is not None and (stored := await self._stored(key)) is not None:
+                return stored
             raise
 
-    async def _save(self, connection: Connection, session: Session) -> None:
-        if not await self._store.update(connection, session):
-            raise rules.over(replace(session, status=SessionStatus.ABORTED))
-
-    def _apply(self, match: Match, session: Session) -> None:
-        """What was written happens, unless the arena ended during the write."""
-        before, now = match.session, replace(session, player_count=match.arena.players)
-        match.session = now
-        if self._matches.get(now.session_id) is not match:
-            return
-        if now.max_players != before.max_players:
-            match.arena = self._arena(now)
-        if now.status is before.status:
-            return
-        if now.status is SessionStatus.ACTIVE:
-            match.start()
-        else:
-            del self._matches[now.session_id]
-            match.end(event_pb2.END_REASON_REQUESTED)
-            self._forget(match)
-        _log.info("session changed", session_id=now.session_id, status=now.status)
-
-    # -- ends that the arena found ----------------------------------------------------------------
-
-    def _on_over(self, match: Match, orderly: bool) -> None:
-        """The arena has ended, or failed: tell everybody now, and write it down."""
-        if self._matches.pop(match.session.session_id, None) is None:
-            return
-        began = match.session.status is SessionStatus.ACTIVE
-        status = SessionStatus.ENDED if orderly and began else SessionStatus.ABORTED
-        if orderly:
-            name = event_pb2.EndReason.Name(match.arena.ended)
-            match.close(None, play_pb2.NOTICE_KIND_SESSION_ENDED, name)
-        else:
-            error = Unavailable("The session failed and was ended.", reason="SESSION_FAILED")
-            match.close(error, play_pb2.NOTICE_KIND_SESSION_ENDED, "SESSION_FAILED")
-        self._forget(match)
-        task = asyncio.create_task(self._record_end(match, status))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _record_end(self, match: Match, status: SessionStatus) -> None:
-        now = clock.now()
-        async with match.lifecycle:
-            if not match.session.live:
-                return  # an EndSession was being written when the arena ended
-            session = rules.transition(match.session, status, now)
+    async def _alter(
+        self, match: Match, session: Session, key: IdempotencyKey | None, encode: Encode
+    ) -> bytes:
+        """Row first, and then it happens."""
+        resized = session.max_players != match.session.max_players
+        if resized and (match.arena.sequence or match.connected):
+            raise FailedPrecondition(
+                "max_players can change only while nothing has happened and nobody is connected.",
+                reason="SEATS_TAKEN",
+            )
+        answer, stored = await self._idempotent(key, self._saving(match, session, encode))
+        if not stored:
             match.session = session
-            while True:
-                try:
-                    await self._database.transaction(
-                        lambda connection: self._store.update(connection, session)
-                    )
-                except DomainError as error:
-                    _log.warning("end not written yet", session_id=session.session_id, reason=error.reason)
-                    await asyncio.sleep(self._settings.persist_seconds)
-                else:
-                    _log.info("session over", session_id=session.session_id, status=status)
-                    return
+            if resized:
+                match.rebuild(self._matches.recovery.arena(session))
+            if session.status is SessionStatus.ACTIVE and not match.arena.active:
+                match.start()
+            _log.info("session changed", session_id=session.session_id, status=session.status)
+        return answer
 
-    def _forget(self, match: Match) -> None:
-        self._gone.update(match.arena.counters)
+    async def _end(self, match: Match, session: Session, key: IdempotencyKey | None, encode: Encode) -> bytes:
+        """Arena first: nothing more is judged, whatever becomes of this call."""
+        match.end(event_pb2.END_REASON_REQUESTED)
 
-    def _arena(self, session: Session) -> Arena:
-        return Arena(
-            self._catalogue.ruleset(session.ruleset_name, session.ruleset_version),
-            self._catalogue.world(session.map_id),
-            key=session.arena_key,
-            mode=session.game_mode,
-            max_players=session.max_players,
-            tick_rate=session.tick_rate_hz,
-            journal=False,
+        async def write(over: Session) -> bytes:
+            answer, _ = await self._idempotent(key, self._saving(match, over, encode))
+            return answer
+
+        try:
+            return await self._matches.finish(match, session, write)
+        except BaseException:
+            self._matches.finish_later(match, session, write)
+            raise
+
+    def _saving(
+        self, match: Match, session: Session, encode: Encode
+    ) -> Callable[[Connection], Awaitable[bytes]]:
+        async def save(connection: Connection) -> bytes:
+            if not await self._store.update(connection, session):
+                self._matches.fenced(match)
+                raise moved()
+            return encode(session)
+
+        return save
+
+    async def _idempotent(
+        self, key: IdempotencyKey | None, work: Callable[[Connection], Awaitable[bytes]]
+    ) -> tuple[bytes, bool]:
+        return await self._database.transaction(
+            lambda connection: self._idempotency.run(connection, key, lambda: work(connection))
         )
+
+    async def _stored(self, key: IdempotencyKey) -> bytes | None:
+        """The answer of this very call when it was given before."""
+
+        async def nothing(_connection: Connection) -> bytes:
+            raise _NotStoredError
+
+        try:
+            answer, _ = await self._idempotent(key, nothing)
+        except _NotStoredError:
+            return None
+        return answer
 
     @property
     def _owner(self) -> str:
-        return self._settings.worker_name
+        return self._matches.ownership.owner
 
 
-class _ElsewhereError(Exception):
-    """The session is not played here; the transaction must not keep the key."""
+class _NotStoredError(Exception):
+    """The call is new; the transaction must not keep its key."""

@@ -1,6 +1,7 @@
 """What a combat worker is told, beside what every service is."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -37,6 +38,37 @@ class CombatSettings(Settings):
     """Of the journal, taken from the arenas and not yet committed. Over it: as after `commit_wait_s`."""
     journal_days: int = Field(default=30, ge=1)
     """How long a finished session's journal is kept, in whole days. Over it: its partition is dropped."""
+    volatile_commands: frozenset[Literal["move", "shot", "action", "damage"]] = frozenset({"move"})
+    """Kinds of command that are answered before they are durable, unless they touched somebody else. All
+    others are answered after the commit of their record."""
+    flush_seconds: float = Field(default=0.25, gt=0)
+    """How often records that nobody waits for are committed: what a crash may lose of volatile commands."""
+    commit_wait_s: float = Field(default=2.0, gt=0)
+    """How long a commit may go without an answer. Over it: matches stand still, their streams end and new
+    calls are refused, UNAVAILABLE (JOURNAL_UNAVAILABLE), until a commit goes through again."""
+    save_records: int = Field(default=5000, ge=1)
+    """Records between two saves of a whole arena: what a restore has to replay at most."""
+    held_replies: int = Field(default=1024, ge=1)
+    """Answers of one stream that wait for the journal; in bytes, half of `pending_bytes`. Over it: the
+    stream is not read further until some have left."""
+    resume_records: int = Field(default=100_000, ge=0)
+    """How far behind the journal a stream may ask to resume. Over it: FAILED_PRECONDITION
+    (RESUME_TOO_OLD)."""
+
+    heartbeat_s: float = Field(default=0.25, gt=0)
+    """How often the worker shows that it lives."""
+    lease_s: float = Field(default=1.5, gt=0)
+    """How long it may fail to. Over it: others take its sessions, and it refuses calls until it has checked
+    which are still its own."""
+    residence_s: float = Field(default=1.0, ge=0)
+    """How long a session stays with a worker that has taken it over, whoever asks."""
+    handover_wait_s: float = Field(default=1.0, ge=0)
+    """How long a call waits for a session that another worker has. Over it: UNAVAILABLE
+    (SESSION_NOT_HERE)."""
+    orphan_s: float = Field(default=3.0, ge=0)
+    """How long a session has nobody before a worker takes it without being called."""
+    sweep_s: float = Field(default=1.0, gt=0)
+    """How often workers look for such sessions."""
 
     idempotency_hours: float = Field(default=24, gt=0)
     """How long an answer is kept for a repeated request."""

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from arenamesh.combat.v1 import play_pb2, spectate_pb2
 
-from native.arena import ALL_SLOTS
+from native.arena import ALL_SLOTS, Arena
 from services.chassis.auth import Principal, Role
 from services.chassis.errors import DomainError, NotImplementedYet, PermissionDenied
 from services.chassis.method import Context
@@ -62,7 +62,8 @@ def frame(
 class Spectator:
     """One open stream."""
 
-    def __init__(self, view: View, outbox: Outbox) -> None:
+    def __init__(self, arena: Arena, view: View, outbox: Outbox) -> None:
+        self._arena = arena
         self._view = view
         self.outbox = outbox
 
@@ -70,6 +71,15 @@ class Spectator:
         self.outbox.check(now_s)
         self.outbox.put(self._view.next(tick, events))
         self.outbox.kick()
+
+    def tell(self, events: bytes) -> None:
+        """What happens goes with the picture; where no tick brings the next one, at once."""
+        if not self._arena.active:
+            self.outbox.put(self._view.next(self._arena.tick, events))
+            self.outbox.kick()
+
+    def stop(self) -> None:
+        """A spectator sends nothing that could be judged."""
 
     def end(self, error: DomainError | None, kind: play_pb2.NoticeKind, reason: str) -> None:
         self.outbox.end(error, to_spectator(kind, reason))
@@ -96,7 +106,7 @@ class Spectate:
         viewer = match.seat(request.follow_player_id) if request.follow_player_id else ALL_SLOTS
         view = self._view(match, viewer)
         outbox = Outbox(context.write, self._limits, slow_notice=_SLOW, join=False)
-        spectator = Spectator(view, outbox)
+        spectator = Spectator(match.arena, view, outbox)
         match.attach_other(spectator, limit=self._limit, kind="spectators")
         COMBAT_STREAMS.labels("spectator").inc()
         expiry = expire(outbox, caller)

@@ -72,7 +72,7 @@ class SessionStore:
 
     async def get(self, connection: Connection, session_id: str) -> Session | None:
         row = await connection.fetchrow(self._sql["get"], session_id)
-        return None if row is None else _session(row)
+        return None if row is None else session_of(row)
 
     async def list(
         self,
@@ -86,18 +86,15 @@ class SessionStore:
         """Newest first; `after` is the creation time and id of the last one known."""
         created_at, session_id = after or (None, None)
         rows = await connection.fetch(self._sql["list"], status, type_, _naive(created_at), session_id, limit)
-        return [_session(row) for row in rows]
+        return [session_of(row) for row in rows]
 
     async def set_counts(self, connection: Connection, owner: str, counts: Mapping[str, int]) -> None:
         """Seats taken, by session."""
         await connection.execute(self._sql["set_counts"], owner, list(counts), list(counts.values()))
 
-    async def abort_orphans(self, connection: Connection, owner: str, now: datetime) -> int:
-        """Ends every live session of a worker; returns how many."""
-        return len(await connection.fetch(self._sql["abort_orphans"], owner, _naive(now)))
 
-
-def _session(row: asyncpg.Record) -> Session:
+def session_of(row: asyncpg.Record) -> Session:
+    """A whole row."""
     return Session(
         session_id=row["id"],
         name=row["name"],

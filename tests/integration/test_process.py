@@ -140,15 +140,17 @@ async def test_a_graceful_stop(database_url: str, redis_url: str, number: signal
         process.send_signal(number)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stream.rest()
-        assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+        assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.UNAVAILABLE, "SESSION_MOVED")
         notices = [notice.kind for answer in stream.seen for notice in answer.notices]
-        assert notices == [play_pb2.NOTICE_KIND_DRAINING]
+        assert notices == [play_pb2.NOTICE_KIND_MOVED]
         async with asyncio.timeout(10):
             _, said = await process.communicate()
         assert process.returncode == 0
         assert "stopped" in said.decode()
     connection = await asyncpg.connect(database_url)
-    assert await connection.fetchval("SELECT status FROM gameplay.combat_sessions") == "ABORTED"
+    row = await connection.fetchrow("SELECT status, owner, epoch FROM gameplay.combat_sessions")
+    assert row and tuple(row) == ("ACTIVE", "", 1)
+    assert await connection.fetchval("SELECT count(*) FROM gameplay.combat_workers") == 0
     await connection.close()
 
 

@@ -12,7 +12,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from tests.support import tokens
 from tests.support.waiting import eventually
-from tests.support.worker import Worker, details, info, reason, refused, settings, worker
+from tests.support.worker import Worker, details, reason, refused, settings, worker
 
 WAITING = session_pb2.SESSION_STATUS_WAITING
 ACTIVE = session_pb2.SESSION_STATUS_ACTIVE
@@ -396,43 +396,13 @@ async def test_a_token_of_another_filter(combat: Worker) -> None:
 # -- several workers ----------------------------------------------------------------------------------
 
 
-async def test_another_worker_plays_it(combat: Worker, database_url: str, redis_url: str) -> None:
-    session = await combat.create()
-    async with worker(database_url=database_url, redis_url=redis_url, worker_name="w1") as other:
-        assert (await other.get(session.session_id)).session_id == session.session_id
-        assert len((await listed(other)).sessions) == 1
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await other.join(session.session_id, "ann")
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        assert dict(info(caught.value).metadata)["owner"] == "w0"
-        assert reason(caught.value) == "SESSION_NOT_HERE"
-        call = end(other, session.session_id)
-        assert await refused(call, grpc.StatusCode.UNAVAILABLE) == "SESSION_NOT_HERE"
-    assert (await combat.get(session.session_id)).status == WAITING
-
-
-async def test_orphans_of_an_earlier_process_are_aborted(
-    combat: Worker, database_url: str, redis_url: str
-) -> None:
-    mine = await combat.create()
-    connection = await asyncpg.connect(database_url)
-    await connection.execute("UPDATE gameplay.combat_sessions SET owner = 'w7', status = 'ACTIVE'")
-    await connection.close()
-    theirs = await combat.create()
-    async with worker(database_url=database_url, redis_url=redis_url, worker_name="w7") as other:
-        orphan = await other.get(mine.session_id)
-        assert orphan.status == ABORTED
-        assert orphan.HasField("ended_at")
-        assert (await other.get(theirs.session_id)).status == WAITING
-
-
-async def test_a_fenced_worker_cannot_write(combat: Worker, database_url: str) -> None:
+async def test_a_worker_whose_row_is_gone_cannot_write(combat: Worker, database_url: str) -> None:
     session = await combat.create()
     connection = await asyncpg.connect(database_url)
     await connection.execute("UPDATE gameplay.combat_sessions SET owner = 'w9', epoch = epoch + 1")
     row = await connection.fetchrow("SELECT * FROM gameplay.combat_sessions")
     call = combat.begin(session.session_id)
-    assert await refused(call, grpc.StatusCode.FAILED_PRECONDITION) == "SESSION_OVER"
+    assert await refused(call, grpc.StatusCode.UNAVAILABLE) == "SESSION_MOVED"
     assert await connection.fetchrow("SELECT * FROM gameplay.combat_sessions") == row
     await connection.close()
 

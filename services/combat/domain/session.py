@@ -194,6 +194,23 @@ def create(
     return _sized(session)
 
 
+def check_content(session: Session, content: Content) -> None:
+    """Raises FailedPrecondition (CONTENT_CHANGED) unless map and ruleset are what it was created with."""
+    name, version = session.ruleset_name, session.ruleset_version
+    same = (
+        content.has_map(session.map_id)
+        and content.modes(name, version) is not None
+        and content.map_hash(session.map_id) == session.map_hash
+        and content.ruleset_hash(name, version) == session.ruleset_hash
+    )
+    if not same:
+        raise FailedPrecondition(
+            "The map or the ruleset of the session is not what it was created with.",
+            reason="CONTENT_CHANGED",
+            metadata={"map_id": session.map_id, "ruleset": f"{name}-{version}"},
+        )
+
+
 def transition(session: Session, to: SessionStatus, now: datetime) -> Session:
     """The session in its next status, with the time that goes with it.
 
@@ -218,6 +235,16 @@ def end(session: Session, now: datetime) -> Session:
     """What EndSession does: ACTIVE becomes ENDED, WAITING becomes ABORTED."""
     ending = SessionStatus.ENDED if session.status is SessionStatus.ACTIVE else SessionStatus.ABORTED
     return transition(session, ending, now)
+
+
+def ended(session: Session, now: datetime) -> Session:
+    """What becomes of a session whose arena has ended by itself: as `end`; one that is over stays so."""
+    return end(session, now) if session.live else session
+
+
+def is_complete(session: Session, players: int) -> bool:
+    """Whether a waiting session begins by itself, with so many players."""
+    return session.status is SessionStatus.WAITING and 0 < session.min_players <= players
 
 
 def update(session: Session, change: Change, now: datetime) -> Session:

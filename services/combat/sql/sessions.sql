@@ -32,9 +32,3 @@ UPDATE gameplay.combat_sessions AS session
 SET player_count = counted.players
 FROM unnest($2::varchar[], $3::integer[]) AS counted (id, players)
 WHERE session.id = counted.id AND session.owner = $1
-
--- name: abort_orphans
-UPDATE gameplay.combat_sessions
-SET status = 'ABORTED', ended_at = $2, player_count = 0
-WHERE owner = $1 AND status IN ('WAITING', 'ACTIVE')
-RETURNING id
