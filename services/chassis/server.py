@@ -75,7 +75,7 @@ class Server:
     servicer: object
     interceptors: Sequence[Interceptor]
     checks: Mapping[str, Check]
-    # Told once the server takes no new calls: say goodbye to streams, save, hand over.
+    # Say goodbye to streams, save, hand over. Calls still come in meanwhile: refuse them.
     on_drain: Callable[[], Awaitable[None]] = _nothing
     port: int = field(init=False, default=0)
     admin_port: int = field(init=False, default=0)
@@ -106,11 +106,11 @@ class Server:
         _log.info("draining", seconds=self.settings.drain_s)
         self.drain()
         await self._health.enter_graceful_shutdown()
-        stopping = asyncio.create_task(self._grpc.stop(self.settings.drain_s))
         try:
+            # With the port still open: whoever calls is told why, and where else to try.
             await self.on_drain()
         finally:
-            await stopping
+            await self._grpc.stop(self.settings.drain_s)
             await self._admin.stop()
         _log.info("stopped")
 

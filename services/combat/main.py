@@ -94,6 +94,7 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
     finally:
         ARENAS.sources.discard(matches.totals)
         sessions.stop()
+        await matches.drain()
         await journal.close()
         await redis.aclose()
         await database.close()

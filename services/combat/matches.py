@@ -80,7 +80,9 @@ class Matches:
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep(), context=Context())
 
     async def drain(self) -> None:
-        """Hands every match over and says goodbye."""
+        """Hands every match over and says goodbye. Again: nothing."""
+        if self._draining:
+            return
         self._draining = True
         if self._sweeping is not None:
             self._sweeping.cancel()

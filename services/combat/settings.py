@@ -12,6 +12,10 @@ class CombatSettings(Settings):
     data_dir: Path = Path(__file__).parent / "data"
     """Holds `maps/` and `rulesets/`."""
 
+    database_pool: int = Field(default=8, ge=1, le=48)
+    """Connections of this process, beside one for commits and one for its presence. All workers together
+    must stay under 50. Over it: callers wait."""
+
     max_sessions: int = Field(default=1000, ge=1)
     """Live sessions of this worker. Over it: RESOURCE_EXHAUSTED on CreateSession."""
     reconnect_seconds: float = Field(default=30, gt=0)

@@ -10,9 +10,10 @@ import pytest
 from arenamesh.combat.v1 import service_pb2, session_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from services.combat.settings import CombatSettings
 from tests.support import tokens
 from tests.support.waiting import eventually
-from tests.support.worker import Worker, details, reason, refused, settings, worker
+from tests.support.worker import Worker, details, reason, refused, worker
 
 WAITING = session_pb2.SESSION_STATUS_WAITING
 ACTIVE = session_pb2.SESSION_STATUS_ACTIVE
@@ -421,4 +422,5 @@ async def test_player_counts_are_written(database_url: str, redis_url: str) -> N
 
 
 def test_the_pool_of_all_workers_fits() -> None:
-    assert settings().database_pool * 4 <= 50
+    pool = CombatSettings.model_fields["database_pool"].default
+    assert (pool + 2) * 4 <= 50

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -20,6 +21,16 @@ class Postgres:
     """A running server. `url(name)` is the address of one database."""
 
     socket: str
+    server: Any
+    """The wheel's own handle."""
+
+    def stop(self) -> None:
+        """Cuts every connection and ends the server; what was committed stays."""
+        self.server.stop()
+
+    def start(self) -> None:
+        """Brings a stopped server back, at the same address."""
+        self.server.ensure_postgres_running()
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self.socket}"
@@ -56,7 +67,7 @@ def running() -> Iterator[Postgres]:
             conf.write(_TUNING)
         server.start()
         info = server.get_postmaster_info()
-        yield Postgres(socket=str(info.socket_dir))
+        yield Postgres(socket=str(info.socket_dir), server=server)
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from services.chassis.server import Server
 from services.combat.main import built
+from services.combat.matches import Matches
 from services.combat.settings import CombatSettings
 from tests.support.tokens import Metadata, game_server
 
@@ -25,6 +26,29 @@ class Worker:
     server: Server
     channel: grpc.aio.Channel
     stub: service_pb2_grpc.CombatServiceAsyncStub
+
+    @property
+    def matches(self) -> Matches:
+        """What it plays."""
+        servicer: Any = self.server.servicer
+        return cast(Matches, servicer._sessions._matches)
+
+    def hush(self) -> None:
+        """Others think it dead, and it does not know: a zombie."""
+        ownership: Any = self.matches.ownership
+        ownership._task.cancel()
+        ownership._store._drop()
+
+    def kill(self) -> None:
+        """It stops in the middle of whatever it does, without a word to anybody."""
+        self.hush()
+        matches: Any = self.matches
+        matches._sweeping.cancel()
+        matches.committer._task.cancel()
+        matches.committer._sweeping.cancel()
+        matches.committer._task = None
+        for match in matches._live.values():
+            match.suspend()
 
     @property
     def admin(self) -> str:
@@ -53,10 +77,17 @@ class Worker:
         request = service_pb2.GetSessionRequest(session_id=session_id)
         return (await self.stub.GetSession(request, metadata=game_server())).session
 
-    async def play(self, session_id: str, metadata: Metadata, *, snapshot_rate_hz: int = 0) -> Stream:
+    async def play(
+        self, session_id: str, metadata: Metadata, *, snapshot_rate_hz: int = 0, resume_sequence: int = 0
+    ) -> Stream:
         """An open stream that has been welcomed."""
         stream = Stream(self.stub.Play(metadata=metadata))
-        hello = play_pb2.Hello(session_id=session_id, protocol=1, snapshot_rate_hz=snapshot_rate_hz)
+        hello = play_pb2.Hello(
+            session_id=session_id,
+            protocol=1,
+            snapshot_rate_hz=snapshot_rate_hz,
+            resume_sequence=resume_sequence,
+        )
         await stream.send(play_pb2.PlayRequest(hello=hello))
         answer = await stream.until(lambda answer: answer.HasField("welcome"))
         stream.welcome = answer.welcome
