@@ -20,11 +20,15 @@ from services.chassis.migrate import SchemaError
 from services.chassis.server import Server, run
 from services.chassis.settings import SettingsError
 from services.combat import contract
+from services.combat.archive import Archive
 from services.combat.catalogue import Catalogue
+from services.combat.evidence import Evidence
 from services.combat.journal_store import PostgresJournal
 from services.combat.matches import Matches
 from services.combat.ownership_store import PostgresOwnership
 from services.combat.play import Play, limits
+from services.combat.proof import Prover
+from services.combat.replay import Replay
 from services.combat.servicer import CombatServicer
 from services.combat.sessions import Sessions
 from services.combat.settings import CombatSettings
@@ -66,6 +70,14 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
         lease_s=settings.lease_s,
         orphan_s=settings.orphan_s,
     )
+    archive = Archive(
+        database,
+        store,
+        journal,
+        catalogue,
+        limit=settings.max_playbacks,
+        player_delay_s=settings.player_spectate_delay_s,
+    )
     matches = Matches(ownership, journal, catalogue, settings)
     sessions = Sessions(database, store, matches, catalogue, settings)
     ARENAS.sources.add(matches.totals)
@@ -78,14 +90,24 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
             settings=settings,
             service=SERVICE,
             servicer=CombatServicer(
-                sessions,
-                Play(sessions, journal, settings),
-                Spectate(sessions, limits(settings), settings.max_spectators),
+                sessions=sessions,
+                play=Play(sessions, journal, settings),
+                spectate=Spectate(
+                    sessions,
+                    archive,
+                    limits(settings),
+                    limit=settings.max_spectators,
+                    poll_s=settings.spectate_poll_s,
+                ),
+                replay=Replay(archive, limits(settings)),
+                prover=Prover(archive),
+                evidence=Evidence(archive, catalogue, scan=settings.verdict_scan),
             ),
             interceptors=standard(
                 error_domain=ERROR_DOMAIN,
                 verifier=Verifier(settings.jwt_secret.get_secret_value()),
                 request_timeout_s=settings.request_timeout_s,
+                longer_s={"VerifyReplay": settings.verify_timeout_s},
                 service_metrics=COMBAT,
             ),
             checks={"postgresql": database.ping, "redis": redis.ping},

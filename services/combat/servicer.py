@@ -14,22 +14,38 @@ from services.chassis.auth import Principal, Role, principal
 from services.chassis.errors import InvalidArgument, NotImplementedYet, PermissionDenied
 from services.chassis.idempotency import IdempotencyKey
 from services.chassis.method import Context
+from services.combat.evidence import Evidence, Filter
 from services.combat.match import Match
 from services.combat.play import Play, seats
+from services.combat.proof import Prover
+from services.combat.replay import Replay
 from services.combat.sessions import Sessions
 from services.combat.spectate import Spectate
 from services.combat.translate import status_of, to_change, to_draft, to_message, type_of
 
+MAX_VERDICTS = 200
 _PLAYER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
 
 
 class CombatServicer:
     """Every RPC of `arenamesh.combat.v1.CombatService`. Play and Spectate write bytes; see the chassis."""
 
-    def __init__(self, sessions: Sessions, play: Play, spectate: Spectate) -> None:
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        play: Play,
+        spectate: Spectate,
+        replay: Replay,
+        prover: Prover,
+        evidence: Evidence,
+    ) -> None:
         self._sessions = sessions
         self._play = play
         self._spectate = spectate
+        self._replay = replay
+        self._prover = prover
+        self._evidence = evidence
 
     # -- sessions ---------------------------------------------------------------------------------
 
@@ -167,17 +183,42 @@ class CombatServicer:
 
     # -- what needs the journal -------------------------------------------------------------------
 
-    async def GetReplay(self, _request: Message, _context: Context) -> NoReturn:
-        raise _without_journal("Replays")
+    async def GetReplay(self, request: service_pb2.GetReplayRequest, context: Context) -> None:
+        await self._replay.serve(request, context, principal())
 
-    async def VerifyReplay(self, _request: Message, _context: Context) -> NoReturn:
-        raise _without_journal("Replays")
+    async def VerifyReplay(
+        self, request: service_pb2.VerifyReplayRequest, _context: Context
+    ) -> service_pb2.VerifyReplayResponse:
+        proof = await self._prover.verify(request.session_id)
+        return service_pb2.VerifyReplayResponse(
+            verified=not proof.difference,
+            records=proof.records,
+            checkpoints=proof.checkpoints,
+            first_difference_sequence=proof.sequence,
+            first_difference=proof.difference,
+            played_us=proof.played_us,
+            took_us=proof.took_us,
+        )
 
-    async def ListVerdicts(self, _request: Message, _context: Context) -> NoReturn:
-        raise _without_journal("Verdicts of the past")
+    async def ListVerdicts(
+        self, request: service_pb2.ListVerdictsRequest, _context: Context
+    ) -> service_pb2.ListVerdictsResponse:
+        wanted = Filter(request.player_id, request.outcome)
+        query = f"verdicts {request.session_id} {wanted}"
+        last = paging.decode(request.page_token, query, fields=1)
+        after = request.after_sequence if last is None else _sequence(last[0])
+        page = await self._evidence.list(
+            request.session_id, wanted, after, min(paging.size(request.page_size), MAX_VERDICTS)
+        )
+        return service_pb2.ListVerdictsResponse(
+            records=page.records, next_page_token=paging.encode([str(page.last)], query) if page.more else ""
+        )
 
-    async def GetVerdict(self, _request: Message, _context: Context) -> NoReturn:
-        raise _without_journal("Verdicts of the past")
+    async def GetVerdict(
+        self, request: service_pb2.GetVerdictRequest, _context: Context
+    ) -> service_pb2.GetVerdictResponse:
+        record, explanation = await self._evidence.get(request.session_id, request.sequence)
+        return service_pb2.GetVerdictResponse(record=record, explanation=explanation)
 
     async def GetSessionStats(self, _request: Message, _context: Context) -> NoReturn:
         raise _without_journal("Statistics")
@@ -253,3 +294,9 @@ def _after(token: str, query: str) -> tuple[datetime, str] | None:
         return datetime.fromisoformat(last[0]), last[1]
     except ValueError as error:
         raise InvalidArgument.of("page_token", "is not a page token", reason="PAGE_TOKEN_INVALID") from error
+
+
+def _sequence(text: str) -> int:
+    if not text.isdecimal():
+        raise InvalidArgument.of("page_token", "is not a page token", reason="PAGE_TOKEN_INVALID")
+    return int(text)

@@ -27,6 +27,19 @@ class CombatSettings(Settings):
     max_spectators: int = Field(default=200, ge=0)
     """Of one session. Over it: RESOURCE_EXHAUSTED."""
 
+    max_playbacks: int = Field(default=64, ge=1)
+    """Matches judged again at once in this worker: replays, proofs, delayed spectating (one for each delay,
+    however many watch). Over it: RESOURCE_EXHAUSTED."""
+    spectate_poll_s: float = Field(default=0.2, gt=0)
+    """How often delayed spectating looks for newly committed records."""
+    player_spectate_delay_s: int = Field(default=30, ge=0)
+    """Least spectator delay of a session with which its own players may watch it while it runs. Below it:
+    PERMISSION_DENIED."""
+    verdict_scan: int = Field(default=20_000, ge=100)
+    """Records that one page of ListVerdicts looks at. Over it: a shorter page, with a token for the rest."""
+    verify_timeout_s: float = Field(default=120, gt=0)
+    """How long VerifyReplay may take. Over it: DEADLINE_EXCEEDED."""
+
     hello_timeout_s: float = Field(default=5, gt=0)
     """How long a new Play stream may wait with its first frame. Over it: DEADLINE_EXCEEDED."""
     pending_bytes: int = Field(default=262_144, ge=1024)

@@ -1,69 +1,38 @@
-"""Live spectating: each tick is encoded once for everybody who looks from the same place.
+"""Spectating: each tick is encoded once for everybody who looks from the same place with the same delay.
 
 Every frame but the first is a difference to the one before it, which holds because a spectator's
 messages are sent in order and one that falls too far behind is ended, never skipped.
 """
 
-from weakref import WeakValueDictionary
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from arenamesh.combat.v1 import play_pb2, spectate_pb2
 
-from native.arena import ALL_SLOTS, Arena
+from native.arena import ALL_SLOTS
+from services.chassis import clock
 from services.chassis.auth import Principal, Role
-from services.chassis.errors import DomainError, NotImplementedYet, PermissionDenied
+from services.chassis.errors import DomainError, ResourceExhausted
 from services.chassis.method import Context
-from services.chassis.metrics import COMBAT_STREAMS
-from services.combat.match import Match
+from services.combat.archive import Archive, player_of_match
+from services.combat.domain import session as rules
+from services.combat.domain.session import Session
+from services.combat.follow import Broadcast, Follow, edge_us, told
+from services.combat.frames import View, Views, frame
 from services.combat.notices import to_spectator
 from services.combat.outbox import Limits, Outbox
-from services.combat.play import expire, welcome_message
+from services.combat.play import welcome_message
+from services.combat.replay import Screen, check_recorded, reading, run_to_end, seat, tick_at
 from services.combat.sessions import Sessions
 from services.combat.viewer import Shown
-
-_SLOW = to_spectator(play_pb2.NOTICE_KIND_SLOW_READER, "SLOW_READER")
-
-
-class View:
-    """What one place of a match looks like, tick by tick. `viewer`: a seat, or ALL_SLOTS."""
-
-    def __init__(self, match: Shown, viewer: int) -> None:
-        self._match = match
-        self._viewer = viewer
-        # Whoever opens the view has just been shown this tick.
-        self._shown = (match.arena.tick, b"")
-        self._message = b""
-
-    def next(self, tick: int, events: bytes) -> bytes:
-        """The frame of a new tick, as a SpectateResponse: a difference, and once a second all of it."""
-        if not self._message or self._shown != (tick, events):
-            before = self._shown[0]
-            full = tick // self._match.session.tick_rate_hz != before // self._match.session.tick_rate_hz
-            self._message = frame(self._match, self._viewer, 0 if full else before, events)
-            self._shown = (tick, events)
-        return self._message
-
-
-def frame(
-    match: Shown, viewer: int, baseline: int, events: bytes = b"", welcome: play_pb2.Welcome | None = None
-) -> bytes:
-    """One SpectateResponse, from what the arena encodes for players."""
-    shown = play_pb2.PlayResponse.FromString(match.arena.snapshot(viewer, baseline) + events)
-    return spectate_pb2.SpectateResponse(
-        frame=spectate_pb2.SpectatorFrame(
-            tick=shown.tick,
-            server_time_us=shown.server_time_us,
-            snapshot=shown.snapshot,
-            events=shown.events,
-            welcome=welcome,
-        )
-    ).SerializeToString()
 
 
 class Spectator:
     """One open stream."""
 
-    def __init__(self, arena: Arena, view: View, outbox: Outbox) -> None:
-        self._arena = arena
+    def __init__(self, match: Shown, view: View, outbox: Outbox) -> None:
+        self._arena = match.arena
         self._view = view
         self.outbox = outbox
 
@@ -86,14 +55,19 @@ class Spectator:
 
 
 class Spectate:
-    """Opens streams. `limit`: spectators of one session."""
+    """Opens streams. `limit`: spectators of one session; `poll_s`: how often a delayed one looks for more."""
 
-    def __init__(self, sessions: Sessions, limits: Limits, limit: int) -> None:
+    def __init__(
+        self, sessions: Sessions, archive: Archive, limits: Limits, *, limit: int, poll_s: float
+    ) -> None:
         self._sessions = sessions
+        self._archive = archive
         self._limits = limits
         self._limit = limit
-        # A view lives as long as somebody looks at it.
-        self._views: WeakValueDictionary[tuple[str, int], View] = WeakValueDictionary()
+        self._poll_s = poll_s
+        self._views = Views()
+        self._watching: Counter[str] = Counter()
+        self._broadcasts: dict[tuple[str, int], Broadcast] = {}
 
     async def serve(self, request: spectate_pb2.SpectateRequest, context: Context, caller: Principal) -> None:
         """Runs one stream to its end.
@@ -101,43 +75,87 @@ class Spectate:
         Raises:
             DomainError: why the stream was refused, or ended by the server.
         """
+        session = await self._sessions.get(request.session_id)
+        behind_s = request.delay_s + (session.spectator_delay_s if caller.role is Role.PLAYER else 0)
+        with self._counted(request.session_id):
+            if behind_s or request.from_tick:
+                await self._delayed(request, behind_s, context, caller)
+            else:
+                await self._live(request, context, caller)
+
+    async def _live(self, request: spectate_pb2.SpectateRequest, context: Context, caller: Principal) -> None:
         match = await self._sessions.match(request.session_id)
-        _permit(match, request, caller)
+        if caller.role is Role.PLAYER and match.arena.seat(caller.subject) >= 0:
+            raise player_of_match()
         viewer = match.seat(request.follow_player_id) if request.follow_player_id else ALL_SLOTS
-        view = self._view(match, viewer)
-        outbox = Outbox(context.write, self._limits, slow_notice=_SLOW, join=False)
-        spectator = Spectator(match.arena, view, outbox)
-        match.attach_other(spectator, limit=self._limit, kind="spectators")
-        COMBAT_STREAMS.labels("spectator").inc()
-        expiry = expire(outbox, caller)
+        async with reading(context, self._limits, caller, "spectator") as outbox:
+            spectator = Spectator(match, self._views.get(match, viewer), outbox)
+            match.attach_other(spectator, limit=self._limit, kind="spectators")
+            try:
+                await _watch(match, viewer, outbox)
+            finally:
+                match.detach_other(spectator)
+
+    async def _delayed(
+        self, request: spectate_pb2.SpectateRequest, behind_s: int, context: Context, caller: Principal
+    ) -> None:
+        session = await self._archive.session(request.session_id)
+        if told(session, behind_s, clock.now()):
+            raise rules.over(session)
+        await self._archive.permit(session, caller)
+        if request.from_tick:
+            check_recorded(request.from_tick, tick_at(session, edge_us(session, behind_s, clock.now())))
+            async with (
+                self._archive.open(session, request.from_tick) as playback,
+                reading(context, self._limits, caller, "spectator") as outbox,
+            ):
+                screen = Screen(playback, outbox, self._archive, request.follow_player_id)
+                follow = Follow(self._archive, playback, behind_s, self._poll_s)
+                await run_to_end(outbox, self._limits, _from_there(follow, screen))
+            return
+        broadcast = self._broadcast(session, behind_s)
+        async with broadcast.used(), reading(context, self._limits, caller, "spectator") as outbox:
+            viewer = seat(broadcast, request.follow_player_id)
+            spectator = Spectator(broadcast, self._views.get(broadcast, viewer), outbox)
+            broadcast.attach(spectator)
+            try:
+                await _watch(broadcast, viewer, outbox)
+            finally:
+                broadcast.detach(spectator)
+
+    def _broadcast(self, session: Session, behind_s: int) -> Broadcast:
+        self._broadcasts = {key: each for key, each in self._broadcasts.items() if not each.over}
+        key = (session.session_id, behind_s)
+        if key not in self._broadcasts:
+            self._broadcasts[key] = Broadcast(self._archive, session, behind_s, self._poll_s)
+        return self._broadcasts[key]
+
+    @contextmanager
+    def _counted(self, session_id: str) -> Iterator[None]:
+        if self._watching[session_id] >= self._limit:
+            raise ResourceExhausted(
+                f"The session has {self._limit} spectators already.",
+                reason="TOO_MANY_STREAMS",
+                retry_after_s=5.0,
+            )
+        self._watching[session_id] += 1
         try:
-            outbox.put(frame(match, viewer, 0, welcome=welcome_message(match, None)))
-            outbox.kick()
-            error = await outbox.over
+            yield
         finally:
-            COMBAT_STREAMS.labels("spectator").dec()
-            outbox.close()
-            expiry.cancel()
-            match.detach_other(spectator)
-        if error is not None:
-            raise error
-
-    def _view(self, match: Match, viewer: int) -> View:
-        key = (match.session.session_id, viewer)
-        view = self._views.get(key)
-        if view is None:
-            view = self._views[key] = View(match, viewer)
-        return view
+            self._watching[session_id] -= 1
+            if not self._watching[session_id]:
+                del self._watching[session_id]
 
 
-def _permit(match: Match, request: spectate_pb2.SpectateRequest, caller: Principal) -> None:
-    if request.delay_s or match.session.spectator_delay_s:
-        raise NotImplementedYet(
-            "Spectating with a delay is not built yet; this session has "
-            f"{match.session.spectator_delay_s} s and {request.delay_s} s more were asked for.",
-            reason="SPECTATE_DELAY",
-        )
-    if request.from_tick:
-        raise NotImplementedYet("Spectating starts at the newest tick.", reason="SPECTATE_FROM_TICK")
-    if caller.role is Role.PLAYER and match.arena.seat(caller.subject) >= 0:
-        raise PermissionDenied("A player of the match may not spectate it live.", reason="PLAYER_OF_MATCH")
+async def _watch(match: Shown, viewer: int, outbox: Outbox) -> None:
+    """The first frame now; the match hands out what follows."""
+    outbox.put(frame(match, viewer, 0, welcome=welcome_message(match, None)))
+    outbox.kick()
+    error = await outbox.over
+    if error is not None:
+        raise error
+
+
+async def _from_there(follow: Follow, screen: Screen) -> None:
+    await follow.run(screen.show)
+    await screen.end()

@@ -13,8 +13,10 @@ import structlog
 from services.chassis import migrate
 from services.combat.store import SCHEMA, migrations
 from tests.support import postgres as postgres_server
+from tests.support import recorded
 from tests.support import redis as redis_server
 from tests.support.postgres import Postgres
+from tests.support.recorded import Recorder
 from tests.support.worker import Worker, worker
 
 TEMPLATE = "template_combat"
@@ -78,3 +80,9 @@ async def database_url(postgres: Postgres) -> AsyncIterator[str]:
 async def combat(database_url: str, redis_url: str) -> AsyncIterator[Worker]:
     async with worker(database_url=database_url, redis_url=redis_url) as running:
         yield running
+
+
+@pytest.fixture
+async def recorder(database_url: str) -> AsyncIterator[Recorder]:
+    async with recorded.recorder(database_url) as writing:
+        yield writing

@@ -84,10 +84,11 @@ class Match:
         players: Iterable[str | tuple[str, int]] = ("ann", "ben"),
         max_players: int = 8,
         start: bool = True,
+        world: World | None = None,
         **options: Any,
     ) -> None:
         self.rules = rules or make_rules()
-        self.world = make_world(spawns)
+        self.world = world or make_world(spawns)
         self.options: dict[str, Any] = {
             "key": KEY,
             "mode": mode,

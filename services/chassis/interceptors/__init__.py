@@ -5,7 +5,7 @@ costs a call only what it does. One form serves unary and streaming methods beca
 a coroutine: streams read and write through the context.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from services.chassis.auth import Verifier
 from services.chassis.interceptors.auth import auth
@@ -18,14 +18,19 @@ from services.chassis.metrics import ServiceMetrics
 
 
 def standard(
-    *, error_domain: str, verifier: Verifier, request_timeout_s: float, service_metrics: ServiceMetrics
+    *,
+    error_domain: str,
+    verifier: Verifier,
+    request_timeout_s: float,
+    service_metrics: ServiceMetrics,
+    longer_s: Mapping[str, float] | None = None,
 ) -> tuple[Interceptor, ...]:
-    """The interceptors of every service, outermost first."""
+    """The interceptors of every service, outermost first. `longer_s`: limits of single unary methods."""
     return (
         errors(error_domain),
         metrics(service_metrics),
         auth(verifier),
-        deadline(request_timeout_s),
+        deadline(request_timeout_s, longer_s or {}),
         codec,
     )
 

@@ -1,0 +1,120 @@
+"""The journal as evidence: one record with its explanation, and verdicts page by page."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from arenamesh.combat.v1 import journal_pb2
+
+from native.journal import index, ticks
+from services.chassis.errors import NotFound
+from services.combat.archive import Archive, Seating
+from services.combat.catalogue import Catalogue
+from services.combat.domain.session import Session
+from services.combat.ports import Segment
+from services.combat.teller import Teller
+
+_COMMAND = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which verdicts. '' and 0: all of them."""
+
+    player_id: str = ""
+    outcome: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    records: list[journal_pb2.JournalRecord]
+    last: int
+    """Of the last record that was looked at."""
+    more: bool
+
+
+class Evidence:
+    """`scan`: records that one page of a list may look at. Over it: a shorter page, and a token for more."""
+
+    def __init__(self, archive: Archive, catalogue: Catalogue, *, scan: int) -> None:
+        self._archive = archive
+        self._catalogue = catalogue
+        self._scan = scan
+
+    async def get(self, session_id: str, sequence: int) -> tuple[journal_pb2.JournalRecord, str]:
+        """A record of any kind, and what it says in words.
+
+        Raises:
+            NotFound: SESSION_NOT_FOUND, RECORD_NOT_FOUND.
+            FailedPrecondition: CONTENT_CHANGED.
+        """
+        session = await self._archive.session(session_id)
+        page = await self._archive.journal.read(session_id, sequence - 1, 1)
+        entries = index(page[0].payload) if page else []
+        found = [(offset, size) for known, *_, offset, size in entries if known == sequence]
+        if not found:
+            raise NotFound(
+                f"The journal has no record {sequence}: it ends at {session.journal_sequence}.",
+                reason="RECORD_NOT_FOUND",
+                metadata={"session_id": session_id, "sequence": str(sequence)},
+            )
+        ((offset, size),) = found
+        record = journal_pb2.JournalRecord.FromString(page[0].payload[offset : offset + size])
+        seating = await self._seating(session, page[0], sequence - 1)
+        ruleset = self._catalogue.ruleset(session.ruleset_name, session.ruleset_version)
+        return record, Teller(ruleset, seating.players).tell(record)
+
+    async def list(self, session_id: str, wanted: Filter, after: int, size: int) -> Page:
+        """Commands with records after `after`, in order.
+
+        Raises:
+            NotFound: SESSION_NOT_FOUND.
+            FailedPrecondition: CONTENT_CHANGED.
+        """
+        session = await self._archive.session(session_id)
+        records: list[journal_pb2.JournalRecord] = []
+        seen, seating = 0, None
+        async for segment in self._archive.segments(session_id, after):
+            if wanted.player_id and seating is None:
+                seating = await self._seating(session, segment, after)
+            work = partial(_matching, segment, wanted, seating, after, size - len(records))
+            found, after = await self._archive.slices.run(work)
+            records += found
+            seen += segment.last - segment.first + 1
+            if len(records) >= size or seen >= self._scan:
+                break
+        return Page(records, after, after < session.journal_sequence)
+
+    async def _seating(self, session: Session, segment: Segment, through: int) -> Seating:
+        """Who sat where after the record `through`, which is in or right before the segment."""
+        steps = ticks(segment.payload)
+        # A save of an earlier tick than the one that runs when the segment begins is of an earlier record.
+        tick = steps[0][0] - 1 if steps else segment.tick
+        seating = await self._archive.seating(session, tick - 1)
+        async for each in self._archive.segments(session.session_id, seating.sequence):
+            if each.first > through:
+                break
+            await self._archive.slices.run(partial(seating.read, each, through))
+        return seating
+
+
+def _matching(
+    segment: Segment, wanted: Filter, seating: Seating | None, after: int, most: int
+) -> tuple[list[journal_pb2.JournalRecord], int]:
+    """At most `most` verdicts that are wanted, and the last record looked at."""
+    found: list[journal_pb2.JournalRecord] = []
+    for sequence, _, kind, slot, _, offset, size in index(segment.payload):
+        if sequence <= after:
+            continue
+        if len(found) == most:
+            break
+        after = sequence
+        data = segment.payload[offset : offset + size]
+        if seating is not None:
+            seating.note(sequence, kind, slot, data)
+            if seating.players.get(slot) != wanted.player_id:
+                continue
+        if kind == _COMMAND:
+            record = journal_pb2.JournalRecord.FromString(data)
+            if not wanted.outcome or record.command.verdict.outcome == wanted.outcome:
+                found.append(record)
+    return found, after
