@@ -171,12 +171,8 @@ async def test_a_player_sees_its_own_surroundings(combat: Worker, match: str) ->
 async def test_what_needs_the_journal_says_so(combat: Worker, match: str) -> None:
     stub, server = combat.stub, tokens.game_server()
     calls: list[Awaitable[Any]] = [
-        stub.VerifyReplay(service_pb2.VerifyReplayRequest(session_id=match), metadata=server),
-        stub.ListVerdicts(service_pb2.ListVerdictsRequest(session_id=match), metadata=server),
-        stub.GetVerdict(service_pb2.GetVerdictRequest(session_id=match, sequence=1), metadata=server),
         stub.GetSessionStats(service_pb2.GetSessionStatsRequest(session_id=match), metadata=server),
         stub.GetPlayerStats(service_pb2.GetPlayerStatsRequest(player_id="ann"), metadata=server),
-        stub.GetReplay(service_pb2.GetReplayRequest(session_id=match), metadata=server).read(),
     ]
     for call in calls:
         assert await refused(call, grpc.StatusCode.UNIMPLEMENTED) == "JOURNAL_NOT_KEPT"

@@ -6,9 +6,10 @@ from typing import Any
 
 import grpc
 import pytest
-from arenamesh.combat.v1 import play_pb2, service_pb2, session_pb2, spectate_pb2
+from arenamesh.combat.v1 import play_pb2, service_pb2, spectate_pb2
 
 from tests.support import tokens
+from tests.support.frames import world_of
 from tests.support.worker import Worker, refusal, worker
 
 
@@ -29,20 +30,6 @@ def watch(combat: Worker, session_id: str, metadata: tokens.Metadata | None = No
 
 async def frames(call: Any, count: int) -> list[spectate_pb2.SpectatorFrame]:
     return [(await call.read()).frame for _ in range(count)]
-
-
-def world_of(found: list[spectate_pb2.SpectatorFrame]) -> dict[int, dict[str, Any]]:
-    """What a viewer that follows the differences ends up with."""
-    seen: dict[int, dict[str, Any]] = {}
-    for frame in found:
-        if not frame.snapshot.baseline_tick:
-            seen = {}
-        for slot in frame.snapshot.removed:
-            seen.pop(slot, None)
-        for entity in frame.snapshot.entities:
-            fields = {field.name: value for field, value in entity.ListFields()}
-            seen.setdefault(entity.slot, {}).update(fields)
-    return seen
 
 
 async def test_the_first_frame_is_everything(combat: Worker, match: str) -> None:
@@ -117,15 +104,6 @@ async def test_the_end_of_the_session_ends_it(combat: Worker, match: str) -> Non
         notices += answer.frame.notices
     assert [notice.kind for notice in notices] == [play_pb2.NOTICE_KIND_SESSION_ENDED]
     assert await call.code() is grpc.StatusCode.OK
-
-
-async def test_delays_are_not_built_yet(combat: Worker, match: str) -> None:
-    unimplemented = grpc.StatusCode.UNIMPLEMENTED
-    assert await refusal(watch(combat, match, delay_s=5)) == (unimplemented, "SPECTATE_DELAY")
-    assert await refusal(watch(combat, match, from_tick=5)) == (unimplemented, "SPECTATE_FROM_TICK")
-    cup = await combat.create(type=session_pb2.SESSION_TYPE_TOURNAMENT)
-    assert cup.spectator_delay_s == 30
-    assert await refusal(watch(combat, cup.session_id)) == (unimplemented, "SPECTATE_DELAY")
 
 
 async def test_a_player_may_not_watch_its_own_match(combat: Worker, match: str) -> None:

