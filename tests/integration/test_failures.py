@@ -5,7 +5,6 @@ import asyncio
 import asyncpg
 import grpc
 import pytest
-from arenamesh.combat.v1 import service_pb2
 
 from tests.support import tokens
 from tests.support.waiting import eventually
@@ -50,21 +49,6 @@ async def test_a_database_that_is_too_busy(database_url: str, redis_url: str) ->
             assert refusals == ["DATABASE_UNAVAILABLE"] * 2
         await connection.close()
         assert await refused(first, grpc.StatusCode.NOT_FOUND) == "SESSION_NOT_FOUND"
-
-
-async def test_play_goes_on_without_the_database(combat: Worker, database_url: str) -> None:
-    session = await combat.create()
-    await combat.join(session.session_id, "ann")
-    await combat.begin(session.session_id)
-    connection = await asyncpg.connect(database_url)
-    await connection.execute("DROP TABLE gameplay.combat_sessions")
-    await connection.close()
-    stream = await combat.play(session.session_id, tokens.player("ann"))
-    await stream.until(lambda answer: answer.snapshot.tick > 3)
-    state = await combat.stub.GetState(
-        service_pb2.GetStateRequest(session_id=session.session_id), metadata=tokens.player("ann")
-    )
-    assert state.snapshot.tick > 3
 
 
 async def test_too_many_calls_at_once(database_url: str, redis_url: str) -> None:
