@@ -26,6 +26,20 @@ DATABASE_SECONDS = Histogram(
 )
 DATABASE_RETRIES = Counter("database_retries", "Transactions tried again, by SQLSTATE.", ("sqlstate",))
 
+OUTBOX_WAITING = Gauge(
+    "outbox_waiting_events", "Events that wait for the bus, as the relay sees them.", ("schema",)
+)
+OUTBOX_OLDEST_SECONDS = Gauge("outbox_oldest_seconds", "How long the oldest of them waits.", ("schema",))
+OUTBOX_RELAYED = Counter("outbox_relayed", "Events that the bus has taken.", ("schema",))
+BUS_HANDLED = Counter(
+    "bus_handled",
+    "Attempts to handle an event, by outcome: handled, failed, dead.",
+    ("topic", "group", "outcome"),
+)
+BUS_HANDLING_SECONDS = Histogram(
+    "bus_handling_seconds", "One attempt to handle an event.", ("topic", "group"), buckets=_SECONDS
+)
+
 COMBAT_SESSIONS_CREATED = Counter("combat_sessions_created", "Sessions created.", ("type",))
 COMBAT_STREAMS = Gauge("combat_streams", "Open streams, by kind.", ("kind",))
 COMBAT_REQUEST_SECONDS = Histogram(

@@ -35,6 +35,37 @@ class Settings(BaseSettings):
     """How long one statement may run before UNAVAILABLE."""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
 
+    bus_kind: Literal["inmem", "redis"] = "redis"
+    """The bus between services. `inmem` reaches this process only."""
+    bus_timeout_s: float = Field(default=3.0, gt=0, le=5)
+    """How long the bus may take to answer. Over it: it counts as away, and events wait in the outbox."""
+    bus_stream_length: int = Field(default=100_000, ge=100)
+    """Events of one partition of a topic that the bus holds. Over it: those that every group has handled go,
+    the oldest first; when none has been, publishing waits, and events stay in the outbox."""
+    bus_in_flight: int = Field(default=256, ge=1)
+    """Events of one subscription in memory. Over it: nothing more is fetched."""
+    bus_max_attempts: int = Field(default=5, ge=1)
+    """How often an event is handled before it is a dead letter. "Not now" is no attempt."""
+    bus_backoff_s: float = Field(default=0.1, gt=0)
+    """Pause before the second attempt; it doubles with each."""
+    bus_max_backoff_s: float = Field(default=5.0, gt=0)
+    """The longest of these pauses."""
+    bus_lease_s: float = Field(default=3.0, ge=0.2)
+    """How long a silent member of a group keeps its share. Over it: the others take it."""
+    bus_close_s: float = Field(default=5.0, gt=0)
+    """How long running handlers may go on at the end. Over it: cancelled, and handled again elsewhere."""
+
+    outbox_batch: int = Field(default=500, ge=1)
+    """Events that the relay sends at once. More wait for the next batch."""
+    outbox_poll_s: float = Field(default=0.1, gt=0)
+    """How often the relay looks."""
+    outbox_backoff_s: float = Field(default=2.0, gt=0, le=5)
+    """The longest pause of a relay whose bus is away or that stands by."""
+    outbox_keep_hours: float = Field(default=24.0, ge=0)
+    """How long events are kept after the bus took them, for a bus that forgets and for `republish`."""
+    inbox_keep_days: float = Field(default=30.0, ge=1)
+    """How long it is known that an event was handled. An event sent again later has its effect again."""
+
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
 
     max_message_bytes: int = Field(default=65536, ge=1024)
@@ -65,6 +96,8 @@ class Settings(BaseSettings):
 
     def faults(self) -> list[str]:
         """What no single field can say. Each line begins with the variable's name."""
+        if self.inbox_keep_days * 24 < self.outbox_keep_hours:
+            return ["INBOX_KEEP_DAYS: must not be shorter than OUTBOX_KEEP_HOURS"]
         if self.environment == "development":
             return []
         secret = self.jwt_secret.get_secret_value()

@@ -10,6 +10,15 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from zlib import crc32
+
+# A subject always goes through the same one of these; a group's members divide them among each other. Another
+# number would send a subject's next message past its last: change it only with every topic empty.
+PARTITIONS = 16
+
+
+def partition_of(subject: str) -> int:
+    return crc32(subject.encode()) % PARTITIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,233 @@
+"""The Redis commands of the bus; what differs between 6.2 and 7, and what is easily lost, made harmless."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from services.chassis.bus.port import PARTITIONS, Message
+from services.chassis.errors import Unavailable
+
+# Every member of a group reads under this name: what one had not finished, the next finds as its own.
+_HOLDER = "holder"
+
+# Says that the member lives, takes partitions of its share that no living member holds, and answers which it
+# holds and which of those are its share. Members and holders are kept by the clock of Redis alone.
+_BEAT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+local members, alive, rank = redis.call('ZRANGE', KEYS[1], 0, -1), {}, 0
+table.sort(members)
+for number, member in ipairs(members) do
+  alive[member] = true
+  if member == ARGV[1] then rank = number - 1 end
+end
+local held, share = {}, {}
+for partition = 0, ARGV[3] - 1 do
+  local holder, mine = redis.call('HGET', KEYS[2], partition), partition % #members == rank
+  if mine and not (holder and alive[holder]) then
+    redis.call('HSET', KEYS[2], partition, ARGV[1])
+    holder = ARGV[1]
+  end
+  if holder == ARGV[1] then
+    held[#held + 1] = partition
+    if mine then share[#share + 1] = partition end
+  end
+end
+return {held, share}
+"""
+_RELEASE = """
+for _, partition in ipairs(ARGV) do
+  if partition ~= ARGV[1] and redis.call('HGET', KEYS[2], partition) == ARGV[1] then
+    redis.call('HDEL', KEYS[2], partition)
+  end
+end
+"""
+
+
+def stream_key(topic: str, partition: int) -> str:
+    """The keys of a topic share a hash tag, hence a slot of a Redis Cluster."""
+    return f"arenamesh:{{{topic}}}:{partition}"
+
+
+class GroupLost(Exception):
+    """Redis has forgotten the group, with everything: it was flushed, or restarted without its data."""
+
+
+class GroupExists(Exception):
+    """Another member was faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message as a stream has it. None: it was trimmed away while it was pending."""
+
+    id: bytes
+    message: Message | None
+
+
+class Streams:
+    """A connection pool. Every method raises Unavailable (BUS_UNAVAILABLE) when Redis does not answer."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        # A retry inside the client would send again what may have been done, and hide that from us.
+        self._redis = Redis.from_url(
+            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
+        )
+        self._beat = self._redis.register_script(_BEAT)
+        self._release = self._redis.register_script(_RELEASE)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def ping(self) -> None:
+        await self._call(self._redis.ping())
+
+    async def put(self, key: str, value: str) -> None:
+        await self._call(self._redis.set(key, value))
+
+    async def get(self, key: str) -> str | None:
+        value = await self._call(self._redis.get(key))
+        return None if value is None else value.decode()
+
+    # -- publishing -----------------------------------------------------------------------------------
+
+    async def add(self, entries: Sequence[tuple[str, Message]]) -> dict[str, int]:
+        """Appends all or, refused, none: one left out would come after its successors. The new lengths."""
+        keys = sorted({key for key, _ in entries})
+        with _answering():
+            pipeline = self._redis.pipeline(transaction=True)
+            for key, message in entries:
+                pipeline.xadd(key, _fields(message))
+            for key in keys:
+                pipeline.xlen(key)
+            answers = await pipeline.execute()
+        return dict(zip(keys, answers[len(entries) :], strict=True))
+
+    async def trim(self, key: str, length: int) -> int:
+        """Drops what every group has handled; without a group, all but the newest `length // 2`. The new
+        length.
+
+        Never what some group still needs: MAXLEN would drop even entries that are pending.
+        """
+        groups = await self._call(self._redis.xinfo_groups(key))
+        if not groups:
+            await self._call(self._redis.xtrim(key, maxlen=length // 2, approximate=False))
+            return int(await self._call(self._redis.xlen(key)))
+        needed: list[tuple[int, int]] = []
+        for group in groups:
+            pending = await self._call(self._redis.xpending(key, group["name"]))
+            needed.append(
+                _number(pending["min"]) if pending["pending"] else _after(group["last-delivered-id"])
+            )
+        milliseconds, sequence = min(needed)
+        await self._call(self._redis.xtrim(key, minid=f"{milliseconds}-{sequence}", approximate=False))
+        return int(await self._call(self._redis.xlen(key)))
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    async def create_group(self, key: str, group: str) -> None:
+        """From the oldest entry on; `$` would lose what was published before the first member came."""
+        with suppress(GroupExists):
+            await self._call(self._redis.xgroup_create(key, group, "0", mkstream=True))
+
+    async def read(
+        self, keys: Sequence[str], group: str, count: int, block_s: float
+    ) -> list[tuple[str, Entry]]:
+        """New entries, up to `count` of each stream; waits up to `block_s` for one. Raises GroupLost."""
+        block = max(1, int(block_s * 1000))
+        streams: Any = dict.fromkeys(keys, ">")
+        answer = await self._call(self._redis.xreadgroup(group, _HOLDER, streams, count=count, block=block))
+        return [
+            (key.decode(), Entry(id_, _message(fields))) for key, entries in answer for id_, fields in entries
+        ]
+
+    async def pending(self, key: str, group: str, after: bytes, count: int) -> list[tuple[bytes, int]]:
+        """Entries that were read and are not acknowledged, after an id: (id, how often handed out)."""
+        start = b"(" + after if after else b"-"
+        rows = await self._call(self._redis.xpending_range(key, group, start, "+", count))
+        return [(row["message_id"], row["times_delivered"]) for row in rows]
+
+    async def claim(self, key: str, group: str, entry_id: bytes) -> Entry:
+        """Hands out a pending entry once more, and counts that. For one that was trimmed Redis 6.2 answers
+        with a nil, 7 with nothing."""
+        answer = await self._call(self._redis.xclaim(key, group, _HOLDER, 0, [entry_id]))
+        found = [fields for claimed in answer if claimed and claimed[0] for fields in (claimed[1],)]
+        return Entry(entry_id, _message(found[0]) if found else None)
+
+    async def acknowledge(self, key: str, group: str, entry_ids: Sequence[bytes]) -> None:
+        await self._call(self._redis.xack(key, group, *entry_ids))
+
+    # -- sharing --------------------------------------------------------------------------------------
+
+    async def beat(self, keys: tuple[str, str], member: str, lease_s: float) -> tuple[set[int], set[int]]:
+        """The partitions that the member holds, and those of them that are its share."""
+        with _answering():
+            held, share = await self._beat(keys=keys, args=[member, int(lease_s * 1000), PARTITIONS])
+        return set(held), set(share)
+
+    async def release(self, keys: tuple[str, str], member: str, partitions: Sequence[int]) -> None:
+        with _answering():
+            await self._release(keys=keys, args=[member, *partitions])
+
+    async def leave(self, keys: tuple[str, str], member: str) -> None:
+        """The others take the member's partitions at their next beat."""
+        await self._call(self._redis.zrem(keys[0], member))
+
+    async def _call(self, command: Any) -> Any:
+        """redis-py types each command for its synchronous and its asynchronous client at once."""
+        with _answering():
+            return await command
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What Redis refuses for its own reasons (memory, disk, a replica's role) is as good as no answer.
+
+    redis-py can lose a cancellation that comes in the middle of its own time limits; here it is found again.
+    """
+    task = asyncio.current_task()
+    cancelled = task.cancelling() if task else 0
+    failure: Exception | None = None
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        failure = error
+    if task and task.cancelling() > cancelled:
+        raise asyncio.CancelledError
+    if isinstance(failure, ResponseError) and "NOGROUP" in str(failure):
+        raise GroupLost from failure
+    if isinstance(failure, ResponseError) and "BUSYGROUP" in str(failure):
+        raise GroupExists from failure
+    if failure:
+        raise Unavailable(
+            "The bus does not answer.", reason="BUS_UNAVAILABLE", retry_after_s=1.0
+        ) from failure
+
+
+def _fields(message: Message) -> Any:
+    return {"id": message.id, "subject": message.subject, "body": message.body}
+
+
+def _message(fields: Mapping[bytes, bytes]) -> Message | None:
+    if not fields:
+        return None
+    return Message(fields[b"id"].decode(), fields[b"subject"].decode(), fields[b"body"])
+
+
+def _number(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return int(milliseconds), int(sequence)
+
+
+def _after(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, sequence = _number(entry_id)
+    return milliseconds, sequence + 1
