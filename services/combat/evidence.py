@@ -1,7 +1,9 @@
 """The journal as evidence: one record with its explanation, and verdicts page by page."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 
 from arenamesh.combat.v1 import journal_pb2
 
@@ -14,6 +16,9 @@ from services.combat.ports import Segment
 from services.combat.teller import Teller
 
 _COMMAND = 7
+_RECORDS_A_TURN = 500
+# With the record that goes over it, well under what clients take as one message.
+_PAGE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,8 @@ class Filter:
 
     player_id: str = ""
     outcome: int = 0
+    every_record: bool = False
+    """Also those that are of no command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +71,23 @@ class Evidence:
         return record, Teller(ruleset, seating.players).tell(record)
 
     async def list(self, session_id: str, wanted: Filter, after: int, size: int) -> Page:
-        """Commands with records after `after`, in order.
+        """The wanted records after `after`, in order, at most `size` of them.
 
         Raises:
             NotFound: SESSION_NOT_FOUND.
             FailedPrecondition: CONTENT_CHANGED.
         """
         session = await self._archive.session(session_id)
-        records: list[journal_pb2.JournalRecord] = []
-        seen, seating = 0, None
+        page = _Page(wanted, after, size)
+        begin, seating = after, None
         async for segment in self._archive.segments(session_id, after):
             if wanted.player_id and seating is None:
                 seating = await self._seating(session, segment, after)
-            work = partial(_matching, segment, wanted, seating, after, size - len(records))
-            found, after = await self._archive.slices.run(work)
-            records += found
-            seen += segment.last - segment.first + 1
-            if len(records) >= size or seen >= self._scan:
+            while page.last < segment.last and not page.full:
+                await self._archive.slices.run(partial(page.read, segment, seating))
+            if page.full or page.last - begin >= self._scan:
                 break
-        return Page(records, after, after < session.journal_sequence)
+        return Page(page.records, page.last, page.last < session.journal_sequence)
 
     async def _seating(self, session: Session, segment: Segment, through: int) -> Seating:
         """Who sat where after the record `through`, which is in or right before the segment."""
@@ -97,24 +102,36 @@ class Evidence:
         return seating
 
 
-def _matching(
-    segment: Segment, wanted: Filter, seating: Seating | None, after: int, most: int
-) -> tuple[list[journal_pb2.JournalRecord], int]:
-    """At most `most` verdicts that are wanted, and the last record looked at."""
-    found: list[journal_pb2.JournalRecord] = []
-    for sequence, _, kind, slot, _, offset, size in index(segment.payload):
-        if sequence <= after:
-            continue
-        if len(found) == most:
-            break
-        after = sequence
-        data = segment.payload[offset : offset + size]
-        if seating is not None:
-            seating.note(sequence, kind, slot, data)
-            if seating.players.get(slot) != wanted.player_id:
-                continue
-        if kind == _COMMAND:
-            record = journal_pb2.JournalRecord.FromString(data)
-            if not wanted.outcome or record.command.verdict.outcome == wanted.outcome:
-                found.append(record)
-    return found, after
+class _Page:
+    """A page that is being filled."""
+
+    def __init__(self, wanted: Filter, after: int, size: int) -> None:
+        self.records: list[journal_pb2.JournalRecord] = []
+        self.last = after
+        self._wanted = wanted
+        self._size = size
+        self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.records) >= self._size or self._bytes >= _PAGE_BYTES
+
+    def read(self, segment: Segment, seating: Seating | None) -> None:
+        """Looks at the next records of the segment, as many as one turn allows."""
+        entries = index(segment.payload)
+        begin = bisect_right(entries, self.last, key=itemgetter(0))
+        for sequence, _, kind, slot, _, offset, size in entries[begin : begin + _RECORDS_A_TURN]:
+            if self.full:
+                return
+            self.last = sequence
+            data = segment.payload[offset : offset + size]
+            if seating is not None:
+                seating.note(sequence, kind, slot, data)
+                if seating.players.get(slot) != self._wanted.player_id:
+                    continue
+            if kind == _COMMAND or self._wanted.every_record:
+                record = journal_pb2.JournalRecord.FromString(data)
+                outcome = self._wanted.outcome
+                if not outcome or record.command.verdict.outcome == outcome:
+                    self.records.append(record)
+                    self._bytes += size

@@ -23,7 +23,6 @@ from services.combat.sessions import Sessions
 from services.combat.spectate import Spectate
 from services.combat.translate import status_of, to_change, to_draft, to_message, type_of
 
-MAX_VERDICTS = 200
 _PLAYER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
 
 
@@ -203,13 +202,13 @@ class CombatServicer:
     async def ListVerdicts(
         self, request: service_pb2.ListVerdictsRequest, _context: Context
     ) -> service_pb2.ListVerdictsResponse:
-        wanted = Filter(request.player_id, request.outcome)
+        wanted = Filter(request.player_id, request.outcome, request.every_record)
+        if wanted.every_record and (wanted.player_id or wanted.outcome):
+            raise InvalidArgument.of("every_record", "does not go with player_id or outcome")
         query = f"verdicts {request.session_id} {wanted}"
         last = paging.decode(request.page_token, query, fields=1)
         after = request.after_sequence if last is None else _sequence(last[0])
-        page = await self._evidence.list(
-            request.session_id, wanted, after, min(paging.size(request.page_size), MAX_VERDICTS)
-        )
+        page = await self._evidence.list(request.session_id, wanted, after, paging.size(request.page_size))
         return service_pb2.ListVerdictsResponse(
             records=page.records, next_page_token=paging.encode([str(page.last)], query) if page.more else ""
         )

@@ -112,6 +112,12 @@ async def test_pages_add_up(combat: Worker, played: Recording) -> None:
     assert found == expected[len(expected) // 2 + 1 :]
 
 
+async def test_every_record_can_be_listed(combat: Worker, played: Recording) -> None:
+    assert await all_pages(combat, played, page_size=1000, every_record=True) == played.records
+    mixed = verdicts(combat, played, every_record=True, player_id="p1")
+    assert await refused(mixed, grpc.StatusCode.INVALID_ARGUMENT) == "FIELD_INVALID"
+
+
 async def test_filters(combat: Worker, played: Recording) -> None:
     seats = seatings(played)
     expected = commands(played)
