@@ -13,6 +13,7 @@ from arenamesh.client.errors import Unauthenticated, from_rpc
 from arenamesh.client.retry import Backoff, retrying
 from arenamesh.client.tokens import TokenSource
 from arenamesh.combat.v1 import (
+    journal_pb2,
     play_pb2,
     service_pb2,
     service_pb2_grpc,
@@ -27,6 +28,7 @@ T = TypeVar("T")
 SessionType = session_pb2.SessionType
 SessionStatus = session_pb2.SessionStatus
 
+_PAGE = 1000
 ONCE = Backoff(attempts=1)
 
 
@@ -189,21 +191,74 @@ class Combat:
         return list((await self._call(self._stub.GetSessionStats, request, session_id, retry=True)).players)
 
     async def spectate(
-        self, session_id: str, *, follow_player_id: str = "", delay_s: int = 0
+        self, session_id: str, *, follow_player_id: str = "", from_tick: int = 0, delay_s: int = 0
     ) -> AsyncIterator[spectate_pb2.SpectatorFrame]:
         """Frame after frame until the session ends; put `frame.snapshot` on a `World` to look at it."""
         request = spectate_pb2.SpectateRequest(
-            session_id=session_id, follow_player_id=follow_player_id, delay_s=delay_s
+            session_id=session_id, follow_player_id=follow_player_id, from_tick=from_tick, delay_s=delay_s
         )
-        call = self._stub.Spectate(request, metadata=await self._metadata(session_id))
-        try:
-            while (response := await call.read()) is not aio.EOF:
-                assert isinstance(response, spectate_pb2.SpectateResponse)
-                yield response.frame
-        except aio.AioRpcError as error:
-            raise from_rpc(error) from error
-        finally:
-            call.cancel()
+        async for frame in _frames(self._stub.Spectate(request, metadata=await self._metadata(session_id))):
+            yield frame
+
+    # -- the past -------------------------------------------------------------------------------
+
+    async def replay(
+        self,
+        session_id: str,
+        *,
+        from_tick: int = 0,
+        to_tick: int = 0,
+        speed: float = 0.0,
+        follow_player_id: str = "",
+    ) -> AsyncIterator[spectate_pb2.SpectatorFrame]:
+        """The match again, as `spectate` showed it. `speed`: times real time, 0 as fast as it is read."""
+        request = service_pb2.GetReplayRequest(
+            session_id=session_id,
+            from_tick=from_tick,
+            to_tick=to_tick,
+            speed=speed,
+            follow_player_id=follow_player_id,
+        )
+        async for frame in _frames(self._stub.GetReplay(request, metadata=await self._metadata(session_id))):
+            yield frame
+
+    async def verify(self, session_id: str, *, deadline_s: float = 120.0) -> service_pb2.VerifyReplayResponse:
+        """Has the whole match judged again and compared."""
+        request = service_pb2.VerifyReplayRequest(session_id=session_id)
+        return await self._call(
+            self._stub.VerifyReplay, request, session_id, retry=True, deadline_s=deadline_s
+        )
+
+    async def verdict(self, session_id: str, sequence: int) -> service_pb2.GetVerdictResponse:
+        """A journal record, and what it says in words."""
+        request = service_pb2.GetVerdictRequest(session_id=session_id, sequence=sequence)
+        return await self._call(self._stub.GetVerdict, request, session_id, retry=True)
+
+    async def records(
+        self,
+        session_id: str,
+        *,
+        after: int = 0,
+        player_id: str = "",
+        outcome: verdict_pb2.Outcome = verdict_pb2.OUTCOME_UNSPECIFIED,
+        every_record: bool = False,
+    ) -> AsyncIterator[journal_pb2.JournalRecord]:
+        """Journal records of commands after a sequence, or all records, in order, as far as there are any."""
+        request = service_pb2.ListVerdictsRequest(
+            session_id=session_id,
+            page_size=_PAGE,
+            player_id=player_id,
+            after_sequence=after,
+            outcome=outcome,
+            every_record=every_record,
+        )
+        while True:
+            page = await self._call(self._stub.ListVerdicts, request, session_id, retry=True)
+            for record in page.records:
+                yield record
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     # -- how ----------------------------------------------------------------------------------
 
@@ -223,13 +278,15 @@ class Combat:
         *,
         key: str = "",
         retry: bool = False,
+        deadline_s: float = 0.0,
     ) -> T:
-        """`key`: makes a repeat harmless where the request has no field for it."""
+        """`key`: makes a repeat harmless where the request has no field for it. `deadline_s`: 0 for the
+        client's own."""
 
         async def once() -> T:
             metadata = await self._metadata(session_id, key)
             try:
-                return await method(request, metadata=metadata, timeout=self._deadline_s)
+                return await method(request, metadata=metadata, timeout=deadline_s or self._deadline_s)
             except aio.AioRpcError as error:
                 raise from_rpc(error) from error
 
@@ -247,3 +304,13 @@ class Combat:
 def _key() -> str:
     """An idempotency key: of one call, however often it is tried."""
     return uuid.uuid4().hex
+
+
+async def _frames(call: Any) -> AsyncIterator[spectate_pb2.SpectatorFrame]:
+    try:
+        while (response := await call.read()) is not aio.EOF:
+            yield response.frame
+    except aio.AioRpcError as error:
+        raise from_rpc(error) from error
+    finally:
+        call.cancel()

@@ -1,0 +1,1 @@
+"""Matches of the past on the command line: listed, shown, verified, exported."""
