@@ -73,6 +73,14 @@ COMBAT_JOURNAL_PENDING_BYTES = Gauge("combat_journal_pending_bytes", "Taken and 
 COMBAT_JOURNAL_STALLED = Gauge("combat_journal_stalled", "1 while commits have no answer.")
 COMBAT_FENCED = Counter("combat_fenced", "Sessions found to be another worker's.")
 
+COMBAT_PROJECTED = Counter("combat_projected_records", "Journal records counted.")
+COMBAT_PROJECTION_LAG = Gauge("combat_projection_lag_records", "Journal records committed and not counted.")
+COMBAT_PROJECTION_LAG_SECONDS = Gauge(
+    "combat_projection_lag_seconds", "Session clock not counted, of the session most behind."
+)
+COMBAT_PROJECTION_PARKED = Gauge("combat_projection_parked", "Sessions whose journal cannot be counted.")
+COMBAT_EVENTS = Counter("combat_events", "Integration events written to the outbox.", ("type",))
+
 # What the native arenas count, read when the metrics are scraped.
 _NATIVE: Mapping[str, tuple[str, str]] = {
     "commands": ("combat_commands", "Commands judged."),

@@ -87,6 +87,15 @@ class CombatSettings(Settings):
     sweep_s: float = Field(default=1.0, gt=0)
     """How often workers look for such sessions."""
 
+    projection_poll_s: float = Field(default=0.5, gt=0)
+    """How often the projector looks for records to count."""
+    projection_sessions: int = Field(default=256, ge=1)
+    """Looked at in one turn. More wait for the next one, and go before those."""
+    projection_segments: int = Field(default=256, ge=1)
+    """Of one session, counted in one step. More wait until the other sessions have had theirs."""
+    projection_retry_s: float = Field(default=60, gt=0)
+    """How long a session is left alone whose journal cannot be counted."""
+
     idempotency_hours: float = Field(default=24, gt=0)
     """How long an answer is kept for a repeated request."""
     persist_seconds: float = Field(default=1, gt=0)
