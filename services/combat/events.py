@@ -16,7 +16,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from native import journal
 from native.ruleset import Ruleset
-from native.tally import PlayerTally, Tally
+from native.scores import PlayerTally
+from native.tally import Tally
 from services.combat.domain.results import Ending, Mode, places
 from services.combat.domain.session import Session
 from services.combat.domain.statistics import PlayerStats, Score, WeaponCount
@@ -438,9 +439,11 @@ def _violation(record: journal_pb2.CommandRecord) -> str | None:
         if rejected or verdict.outcome == verdict_pb2.OUTCOME_CORRECTED:
             return _plain(verdict_pb2.Reason.Name(verdict.reason), "REASON_")
         return None
+    # Like the statistics, of shots that were fired: one that is refused has no effect to lie for.
     evidence = record.evidence
     moved_us = abs(evidence.claimed_view_us - evidence.used_view_us)
-    if verdict.clamp in _LIES and moved_us > HONEST_VIEW_US:
+    fired = verdict.outcome == verdict_pb2.OUTCOME_ACCEPTED
+    if fired and verdict.clamp in _LIES and moved_us > HONEST_VIEW_US:
         return _plain(verdict_pb2.Clamp.Name(verdict.clamp), "CLAMP_")
     return None
 

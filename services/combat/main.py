@@ -1,10 +1,11 @@
-"""A combat worker: `python -m services.combat.main serve | migrate | check`."""
+"""A combat worker: `python -m services.combat.main serve | project | rebuild | migrate | check`."""
 
 import argparse
 import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import structlog
@@ -14,12 +15,14 @@ from redis.asyncio import Redis
 from services.chassis import logging, migrate
 from services.chassis.auth import Verifier
 from services.chassis.db import Database
+from services.chassis.errors import DomainError
 from services.chassis.interceptors import standard
 from services.chassis.metrics import ARENAS, COMBAT
 from services.chassis.migrate import SchemaError
 from services.chassis.server import Server, run
 from services.chassis.settings import SettingsError
 from services.combat import contract
+from services.combat import project as projecting
 from services.combat.archive import Archive
 from services.combat.catalogue import Catalogue
 from services.combat.evidence import Evidence
@@ -33,6 +36,7 @@ from services.combat.servicer import CombatServicer
 from services.combat.sessions import Sessions
 from services.combat.settings import CombatSettings
 from services.combat.spectate import Spectate
+from services.combat.statistics import Statistics
 from services.combat.store import SCHEMA, SessionStore, migrations
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["CombatService"]
@@ -102,6 +106,7 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
                 replay=Replay(archive, limits(settings)),
                 prover=Prover(archive),
                 evidence=Evidence(archive, catalogue, scan=settings.verdict_scan),
+                statistics=Statistics(database),
             ),
             interceptors=standard(
                 error_domain=ERROR_DOMAIN,
@@ -152,15 +157,23 @@ async def check(settings: CombatSettings) -> None:
     _log.info("ready to serve")
 
 
-COMMANDS = {"serve": serve, "migrate": migrate_schema, "check": check}
+async def project(settings: CombatSettings) -> None:
+    """Counts journals, tells their events, keeps their partitions; until SIGTERM or SIGINT."""
+    await projecting.project(settings)
+
+
+COMMANDS = {"serve": serve, "project": project, "migrate": migrate_schema, "check": check}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="services.combat.main", description=__doc__)
-    parser.add_argument(
-        "command", choices=COMMANDS, help="; ".join(f"{k}: {v.__doc__}" for k, v in COMMANDS.items())
-    )
-    command = COMMANDS[parser.parse_args().command]
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, each in COMMANDS.items():
+        commands.add_parser(name, help=each.__doc__)
+    again = commands.add_parser("rebuild", help="Counts statistics again; tells nobody anything.")
+    again.add_argument("--session", default="", metavar="ID", help="only this one; default: all")
+    arguments = parser.parse_args()
+    command = COMMANDS.get(arguments.command) or partial(projecting.rebuild, session_id=arguments.session)
     try:
         settings = CombatSettings.load()
     except SettingsError as error:
@@ -169,7 +182,7 @@ def main() -> int:
     logging.configure(settings.log_level, service="combat", worker=settings.worker_name)
     try:
         asyncio.run(command(settings))
-    except (SchemaError, OSError, asyncpg.PostgresError, RuntimeError, ValueError) as error:
+    except (SchemaError, DomainError, OSError, asyncpg.PostgresError, RuntimeError, ValueError) as error:
         _log.error("cannot go on", error=f"{type(error).__name__}: {error}")
         return 1
     return 0

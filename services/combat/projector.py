@@ -1,9 +1,9 @@
 """Counts the journals: statistics, seats and integration events, each record once.
 
 A step takes what is committed of one session after its checkpoint, folds it into the saved Story, and writes
-what came of it together with the new checkpoint, in one transaction that fails unless the checkpoint is where
-it was read. So a projector may die at any moment, and another may work at the same time: nothing is counted or
-told twice, and nothing is left out.
+what came of it together with the new checkpoint, in one transaction that fails unless the checkpoint is
+where it was read. So a projector may die at any moment, and another may work at the same time: nothing is
+counted or told twice, and nothing is left out.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from services.combat.domain.session import Session
 from services.combat.domain.statistics import PlayerStats
 from services.combat.events import Story, StoryError, Told
 from services.combat.ports import JournalStore, Segment
+from services.combat.recount import Recount, read_whole
 from services.combat.statistics_store import Checkpoint, StatisticsStore
 from services.combat.store import SessionStore
 
@@ -58,7 +59,7 @@ class Projector:
     ) -> None:
         self._database = database
         self._journal = journal
-        self._catalogue = catalogue
+        self._recount = Recount(database, journal, catalogue, limits.segments)
         self._outbox = outbox
         self._limits = limits
         self._sessions = SessionStore()
@@ -108,7 +109,7 @@ class Projector:
         assert session is not None
         try:
             return await self._step(session, checkpoint)
-        except (DataLoss, StoryError, LookupError) as error:
+        except (DataLoss, StoryError) as error:
             _log.error("session cannot be counted", session_id=session_id, error=str(error))
             async with self._database.connection() as connection:
                 await self._store.park(
@@ -120,7 +121,7 @@ class Projector:
         segments = await self._read(session, checkpoint.sequence)
         if not segments:
             return 0
-        story = self.story(session, checkpoint)
+        story = await self._recount.story(session, checkpoint)
         before = {player.player_id: player for player in story.players()}
         story.feed(b"".join(segment.payload for segment in segments))
         changed = [player for player in story.players() if before.get(player.player_id) != player]
@@ -133,24 +134,10 @@ class Projector:
         COMBAT_PROJECTED.inc(story.sequence - checkpoint.sequence)
         return story.sequence - checkpoint.sequence
 
-    def story(self, session: Session, checkpoint: Checkpoint) -> Story:
-        """Raises LookupError when the session's ruleset is not known, StoryError when what was saved is not
-        of this build."""
-        ruleset = self._catalogue.ruleset(session.ruleset_name, session.ruleset_version)
-        try:
-            return Story(session, ruleset, checkpoint.tally, checkpoint.story)
-        except ValueError as error:
-            raise StoryError(f"the checkpoint cannot be read: {error}") from error
-
     async def _read(self, session: Session, after: int) -> list[Segment]:
         """What the session's row already told of: a later segment may say what the row as it was read does
         not, such as that the match began."""
-        limit = self._limits.segments
-        try:
-            segments = await self._journal.read(session.session_id, after, limit)
-        except DataLoss:
-            # What is before the damage is counted, a segment at a time.
-            segments = await self._journal.read(session.session_id, after, 1)
+        segments = await read_whole(self._journal, session.session_id, after, self._limits.segments)
         return [segment for segment in segments if segment.last <= session.journal_sequence]
 
     async def _write(

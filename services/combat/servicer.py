@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from arenamesh.combat.v1 import event_pb2, play_pb2, service_pb2, snapshot_pb2, spectate_pb2, verdict_pb2
 from google.protobuf.message import Message
@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from native.arena import ALL_SLOTS
 from services.chassis import clock, paging
 from services.chassis.auth import Principal, Role, principal
-from services.chassis.errors import InvalidArgument, NotImplementedYet, PermissionDenied
+from services.chassis.errors import InvalidArgument, PermissionDenied
 from services.chassis.idempotency import IdempotencyKey
 from services.chassis.method import Context
 from services.combat.evidence import Evidence, Filter
@@ -21,6 +21,7 @@ from services.combat.proof import Prover
 from services.combat.replay import Replay
 from services.combat.sessions import Sessions
 from services.combat.spectate import Spectate
+from services.combat.statistics import Statistics
 from services.combat.translate import status_of, to_change, to_draft, to_message, type_of
 
 _PLAYER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
@@ -38,6 +39,7 @@ class CombatServicer:
         replay: Replay,
         prover: Prover,
         evidence: Evidence,
+        statistics: Statistics,
     ) -> None:
         self._sessions = sessions
         self._play = play
@@ -45,6 +47,7 @@ class CombatServicer:
         self._replay = replay
         self._prover = prover
         self._evidence = evidence
+        self._statistics = statistics
 
     # -- sessions ---------------------------------------------------------------------------------
 
@@ -219,15 +222,17 @@ class CombatServicer:
         record, explanation = await self._evidence.get(request.session_id, request.sequence)
         return service_pb2.GetVerdictResponse(record=record, explanation=explanation)
 
-    async def GetSessionStats(self, _request: Message, _context: Context) -> NoReturn:
-        raise _without_journal("Statistics")
+    # -- statistics -------------------------------------------------------------------------------
 
-    async def GetPlayerStats(self, _request: Message, _context: Context) -> NoReturn:
-        raise _without_journal("Statistics")
+    async def GetSessionStats(
+        self, request: service_pb2.GetSessionStatsRequest, _context: Context
+    ) -> service_pb2.GetSessionStatsResponse:
+        return await self._statistics.session(request.session_id)
 
-
-def _without_journal(what: str) -> NotImplementedYet:
-    return NotImplementedYet(f"{what} need the journal, which is not kept yet.", reason="JOURNAL_NOT_KEPT")
+    async def GetPlayerStats(
+        self, request: service_pb2.GetPlayerStatsRequest, _context: Context
+    ) -> service_pb2.GetPlayerStatsResponse:
+        return await self._statistics.player(request.player_id)
 
 
 async def _judge(

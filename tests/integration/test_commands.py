@@ -163,16 +163,3 @@ async def test_a_player_sees_its_own_surroundings(combat: Worker, match: str) ->
     request = service_pb2.GetStateRequest(session_id=match)
     state = await combat.stub.GetState(request, metadata=tokens.player("bob"))
     assert 1 in {entity.slot for entity in state.snapshot.entities}
-
-
-# -- what is not built yet ----------------------------------------------------------------------------
-
-
-async def test_what_needs_the_journal_says_so(combat: Worker, match: str) -> None:
-    stub, server = combat.stub, tokens.game_server()
-    calls: list[Awaitable[Any]] = [
-        stub.GetSessionStats(service_pb2.GetSessionStatsRequest(session_id=match), metadata=server),
-        stub.GetPlayerStats(service_pb2.GetPlayerStatsRequest(player_id="ann"), metadata=server),
-    ]
-    for call in calls:
-        assert await refused(call, grpc.StatusCode.UNIMPLEMENTED) == "JOURNAL_NOT_KEPT"
