@@ -13,7 +13,7 @@ from tests.support.worker import Worker, reason, refused, worker
 
 async def test_a_fault_of_ours_says_nothing(combat: Worker, database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
-    await connection.execute("DROP TABLE gameplay.combat_sessions")
+    await connection.execute("DROP TABLE gameplay.combat_sessions CASCADE")
     await connection.close()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await combat.get("s1")

