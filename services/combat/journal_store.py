@@ -15,6 +15,16 @@ from services.combat.ports import Save, Segment
 
 _log = structlog.get_logger()
 _SQL = Path(__file__).parent / "sql" / "journal.sql"
+_SERVER_SETTINGS = {
+    # Whatever the server's default is: what this connection commits is on disk.
+    "synchronous_commit": "on",
+    # Sessions are found by their key, each in turn. Without statistics, or with few sessions, PostgreSQL
+    # would read the whole table for every commit; and it would think about that again each time.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 
 
 class PostgresJournal:
@@ -64,8 +74,7 @@ class PostgresJournal:
                 self._url,
                 timeout=self._wait_s,
                 command_timeout=self._command_s,
-                # Whatever the server's default is: what this connection commits is on disk.
-                server_settings={"synchronous_commit": "on"},
+                server_settings=_SERVER_SETTINGS,
             )
         rows = await self._connection.fetch(self._sql["commit"], owner, *_columns(segments))
         if len(rows) == len(segments):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tests.bench.report import Report, machine, plot, show_table
 
-OWN_MODULES = {"__init__", "__main__", "load", "report"}
+OWN_MODULES = {"__init__", "__main__", "http2", "load", "report"}
 
 
 def main() -> None:

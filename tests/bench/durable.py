@@ -19,17 +19,17 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-from arenamesh.client import Backoff, Mesh, connect
+from arenamesh.client import Backoff, connect
 from arenamesh.combat.v1 import play_pb2
 
 from native import journal
 from native.arena import ALL_SLOTS
-from tests.bench.load import Load, Round, aim, content, inspect, make_session, measure, opened
+from tests.bench.load import Load, Round, aim, content, inspect, make_session, measure
 from tests.bench.report import Row
 from tests.support.mesh import supervised, token
 
@@ -94,25 +94,22 @@ async def streams(target: str, count: int, *, durable: bool) -> AsyncIterator[li
     """`count` open streams over SESSIONS sessions: the first of each session, then the second of each ..."""
     secret = token("bench", "game_server", lifetime_s=3600)
     patient = Backoff(first_s=0.1, max_s=0.5, attempts=60)
-    async with AsyncExitStack() as stack:
-        client: Mesh = await stack.enter_async_context(connect(target, token=secret, backoff=patient))
+    async with connect(target, token=secret, backoff=patient) as client:
         shots = {}
         for _ in range(SESSIONS):
             session_id = await make_session(client)
             shots[session_id] = await aim(client, session_id, hit=durable)
         share = count // SESSIONS
         loads = [
-            await opened(stack, target, secret, session_id, aims[number::share], durable=durable)
+            Load(session_id, aims[number::share], durable=durable)
             for number in range(share)
             for session_id, aims in shots.items()
         ]
-        readers = [asyncio.create_task(load.receive()) for load in loads]
-        try:
-            yield loads
-        finally:
-            for reader in readers:
-                reader.cancel()
-            await asyncio.wait(readers)
+        for load in loads:
+            await load.open(target, secret)
+        yield loads
+        for load in loads:
+            load.call.close()
 
 
 # ---- proof --------------------------------------------------------------------------------------

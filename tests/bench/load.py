@@ -12,18 +12,17 @@ import json
 import shutil
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arenamesh.client import CHANNEL_OPTIONS, Mesh, commands
+from arenamesh.client import Mesh, commands
 from arenamesh.combat.v1 import play_pb2, verdict_pb2
-from grpc import aio
 
 from native.world import World
 from services.combat.domain.map import load_map
+from tests.bench.http2 import Call
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "services" / "combat" / "data"
@@ -85,16 +84,16 @@ def tagged(number: int, data: bytes) -> bytes:
 class Load:
     """One stream's frames, and what came back."""
 
-    stream: Any
+    call: Call = field(init=False)
+
     session_id: str
     shots: Shots
     """Of each seat in turn, with each of its weapons: the fields before the sequence, and after it."""
-    tick_rate: int
-    tick: int
-    at: float
-    """When `tick` was."""
     echoed: bool = False
     """The other end is an echo server."""
+    tick: int = 0
+    at: float = 0.0
+    """When `tick` was."""
     in_flight: int = 2
     """Frames unanswered at a time."""
     sequence: int = 1
@@ -104,12 +103,35 @@ class Load:
     durable: bool = False
     """A frame is answered when `durable_through` covers its verdicts."""
     through: int = 0
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
     sent: deque[tuple[int, float]] = field(default_factory=deque)
     told: deque[tuple[int, int]] = field(default_factory=deque)
     """Frames whose verdicts came, with the journal sequence of the last of them."""
     latencies: list[float] = field(default_factory=list)
     answers: list[bytes] = field(default_factory=list)
+    _waiting: Iterator[bytes] = field(default_factory=lambda: iter(()))
+    _until: float = 0.0
+    _over: asyncio.Future[None] | None = None
+
+    async def open(self, target: str, token: str) -> None:
+        """Opens the stream over a connection of its own, as one of several game servers, and is welcomed."""
+        metadata = (("authorization", f"Bearer {token}"), ("x-session-id", self.session_id))
+        welcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def arrived(answer: bytes) -> None:
+            if welcome.done():
+                self.take(answer)
+            else:
+                welcome.set_result(answer)
+
+        self.call = await Call.open(target, PLAY, metadata, arrived)
+        hello = play_pb2.Hello(session_id=self.session_id, protocol=1, snapshot_rate_hz=1)
+        self.call.send(play_pb2.PlayRequest(hello=hello).SerializeToString())
+        await asyncio.wait({welcome, self.call.ended}, timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
+        if self.call.ended.done():
+            self.call.ended.result()
+        self.at = time.monotonic()
+        if not self.echoed:
+            self.tick = play_pb2.PlayResponse.FromString(welcome.result()).tick
 
     def encode(self, size: int, frames: int) -> list[bytes]:
         """Commands of `frames` frames; the head is put before them when they are sent."""
@@ -127,8 +149,9 @@ class Load:
         self.sequence += 1  # some seats are one behind: all go on from the same number
         return bodies
 
-    def take(self, now: float, answer: bytes) -> None:
+    def take(self, answer: bytes) -> None:
         """An answer came."""
+        now = time.perf_counter()
         if self.echoed:
             self.acked += 1
         else:
@@ -136,7 +159,7 @@ class Load:
             self._read(play_pb2.PlayResponse.FromString(answer))
         while self.sent and self.sent[0][0] <= self.acked:
             self.latencies.append(now - self.sent.popleft()[1])
-        self.arrived.set()
+        self._fill()
 
     def _read(self, answer: play_pb2.PlayResponse) -> None:
         if not self.durable:
@@ -151,34 +174,37 @@ class Load:
     def head(self, now: float) -> bytes:
         """Frame number and view: what was on screen VIEW_DELAY_S ago."""
         self.frame += 1
-        seen = self.tick + (now - self.at - VIEW_DELAY_S) * self.tick_rate
+        seen = self.tick + (now - self.at - VIEW_DELAY_S) * TICK_HZ
         tick = max(0, int(seen))
         fraction = int((seen - tick) * 65536) if seen > 0 else 0
         return b"\x10" + varint(self.frame) + b"\x18" + varint(tick) + b"\x20" + varint(fraction)
 
     async def keep_busy(self, bodies: list[bytes], until: float) -> int:
         """Keeps `in_flight` frames unanswered until the time is over; returns how many came back."""
-        waiting = iter(bodies)
+        self._waiting, self._until = iter(bodies), until
+        self._over = asyncio.get_running_loop().create_future()
         first = self.frame
-        while True:
-            while self.frame - self.acked < self.in_flight and time.perf_counter() < until:
-                body = next(waiting, None)
-                if body is None:  # faster than ever before: the round is over a little early
-                    until = 0.0
-                    break
-                head = self.head(time.monotonic())
-                self.sent.append((self.frame, time.perf_counter()))
-                await self.stream.write(head + body)
-            if self.acked == self.frame:
-                return self.frame - first
-            self.arrived.clear()
-            await self.arrived.wait()
+        self._fill()
+        await asyncio.wait({self._over, self.call.ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._over.done():
+            self.call.ended.result()
+        return self.frame - first
 
-    async def receive(self) -> None:
-        """Reads all the time, also between the rounds: a reader that pauses is cut off."""
-        while (answer := await self.stream.read()) is not aio.EOF:
-            self.take(time.perf_counter(), answer)
-        raise RuntimeError(f"a stream ended: {await self.stream.code()} {await self.stream.details()}")
+    def _fill(self) -> None:
+        """Sends as long as there is room and time; the round is over when everything is answered then."""
+        over = self._over
+        if over is None or over.done():
+            return
+        while self.frame - self.acked < self.in_flight and time.perf_counter() < self._until:
+            body = next(self._waiting, None)
+            if body is None:  # faster than ever before: the round is over a little early
+                self._until = 0.0
+                break
+            head = self.head(time.monotonic())
+            self.sent.append((self.frame, time.perf_counter()))
+            self.call.send(head + body)
+        if self.acked == self.frame:
+            over.set_result(None)
 
 
 # ---- setting up ---------------------------------------------------------------------------------
@@ -224,23 +250,6 @@ async def aim(mesh: Mesh, session_id: str, *, hit: bool = True) -> Shots:
     if len(shots) < SEATS // 2:
         raise RuntimeError(f"only {len(shots)} of {SEATS} players see anybody")
     return shots
-
-
-async def opened(
-    stack: AsyncExitStack, target: str, token: str, session_id: str, shots: Shots, **how: Any
-) -> Load:
-    """An open stream over a connection of its own, as from one of several game servers."""
-    options = [*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
-    channel = await stack.enter_async_context(aio.insecure_channel(target, options=options))
-    metadata = (("authorization", f"Bearer {token}"), ("x-session-id", session_id))
-    call: Any = channel.stream_stream(PLAY)(metadata=metadata, wait_for_ready=True)
-    hello = play_pb2.Hello(session_id=session_id, protocol=1, snapshot_rate_hz=1)
-    await call.write(play_pb2.PlayRequest(hello=hello).SerializeToString())
-    answer = await call.read()
-    load = Load(call, session_id, shots, TICK_HZ, 0, time.monotonic(), **how)
-    if not load.echoed:
-        load.tick = play_pb2.PlayResponse.FromString(answer).tick
-    return load
 
 
 # ---- measuring ----------------------------------------------------------------------------------

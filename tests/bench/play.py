@@ -31,7 +31,7 @@ from arenamesh.client import Backoff, connect
 from grpc import aio
 
 from services.chassis import auth, server
-from tests.bench.load import PLAY, ROOT, Load, Round, aim, content, inspect, make_session, measure, opened
+from tests.bench.load import PLAY, ROOT, Load, Round, aim, content, inspect, make_session, measure
 from tests.bench.report import Row
 from tests.support import postgres, redis
 
@@ -129,15 +129,19 @@ async def loads(worker: str, echo: str) -> AsyncIterator[tuple[list[Load], list[
     """STREAMS open streams to the worker, and as many to the echo server with the same shots to send."""
     token = auth.mint(auth.DEVELOPMENT_SECRET, subject="bench", role=auth.Role.GAME_SERVER, lifetime_s=3600)
     patient = Backoff(first_s=0.1, max_s=0.5, attempts=60)
-    async with connect(worker, token=token, backoff=patient) as mesh, contextlib.AsyncExitStack() as stack:
+    async with connect(worker, token=token, backoff=patient) as mesh:
         judged: list[Load] = []
         echoed: list[Load] = []
         for _ in range(STREAMS):
             session_id = await make_session(mesh)
             shots = await aim(mesh, session_id)
-            judged.append(await opened(stack, worker, token, session_id, shots))
-            echoed.append(await opened(stack, echo, token, session_id, shots, echoed=True))
+            for target, into in ((worker, judged), (echo, echoed)):
+                load = Load(session_id, shots, echoed=target == echo)
+                await load.open(target, token)
+                into.append(load)
         yield judged, echoed
+        for load in (*judged, *echoed):
+            load.call.close()
 
 
 # ---- measuring ----------------------------------------------------------------------------------
@@ -147,15 +151,8 @@ async def measured() -> list[Row]:
     rows: list[Row] = []
     with servers() as (worker, echo, pid):
         async with loads(worker, echo) as (judged, echoed):
-            readers = [asyncio.create_task(load.receive()) for load in (*judged, *echoed)]
             for size in SIZES:
                 rows += await measured_size(judged, echoed, size, pid)
-                for reader in readers:
-                    if reader.done():
-                        reader.result()
-            for reader in readers:
-                reader.cancel()
-            await asyncio.wait(readers)
     return rows
 
 

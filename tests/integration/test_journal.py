@@ -15,7 +15,7 @@ import pytest
 
 from services.chassis.db import Database
 from services.chassis.errors import DataLoss, Unavailable
-from services.combat.journal_store import PostgresJournal
+from services.combat.journal_store import PostgresJournal, _columns
 from services.combat.ports import Save, Segment
 from tests.support.waiting import eventually
 
@@ -214,3 +214,16 @@ async def test_a_commit_goes_to_disk_whatever_the_servers_default(
     await journal.commit("w", [segment("a", 1, 1)])
     assert journal._connection is not None
     assert await journal._connection.fetchval("SHOW synchronous_commit") == "on"
+
+
+async def test_a_commit_never_reads_all_sessions(
+    journal: PostgresJournal, postgres_user: asyncpg.Connection
+) -> None:
+    """Whatever statistics there are: these tables have none, and few rows."""
+    await journal.commit("w", [segment("a", 1, 1)])
+    assert journal._connection is not None
+    statement = f"EXPLAIN {journal._sql['commit']}"
+    arguments = _columns([segment("a", 2, 2), segment("b", 1, 1)])
+    plan = "\n".join(row[0] for row in await journal._connection.fetch(statement, "w", *arguments))
+    assert "Index Scan using combat_sessions_pkey on combat_sessions" in plan
+    assert "Seq Scan" not in plan
