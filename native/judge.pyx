@@ -133,13 +133,15 @@ cdef void _clear(verdict_t *verdict, const command_t *command) noexcept nogil:
     verdict.sequence = command.sequence
 
 
-cdef void _acknowledge(arena_t *arena, seat_t *seat, uint32_t tick, int64_t now_us) noexcept nogil:
-    """Only judged commands measure the link, so that a replay of the journal measures the same."""
+cdef bint _acknowledge(arena_t *arena, seat_t *seat, uint32_t tick, int64_t now_us) noexcept nogil:
+    """Whether it tells something new. Only judged commands measure the link, so that a replay of the journal
+    measures the same."""
     if tick <= seat.acked_tick or tick > arena.tick:
-        return
+        return False
     seat.acked_tick = tick
     if arena.tick - tick < STEP_TIMES:
         link_measure(&seat.link, now_us, arena.stepped_us[tick % STEP_TIMES])
+    return True
 
 
 cdef int64_t _view_us(const arena_t *arena, uint32_t tick, uint32_t fraction, int64_t now_us) noexcept nogil:
@@ -250,14 +252,16 @@ cdef void _admit(arena_t *arena, const command_t *command, const frame_t *frame,
     cdef seat_t *seat = &arena.seat[command.slot]
     cdef verdict_t *verdict = &arena.verdict
     cdef bint own_view = command.view_tick != 0 or command.view_fraction != 0
+    # What is shot at depends on the view; of others only whether it can be.
+    cdef bint viewed = not own_view and (command.kind == COMMAND_SHOT or frame.view_fraction > 65535)
     cdef const uint8_t *start
-    cdef uint32_t size
+    cdef uint32_t size, acked_tick = 0
     if now_us > arena.now_us:
         arena.now_us = now_us
     now_us = arena.now_us
     seat.sequence = command.sequence
-    if not trusted:
-        _acknowledge(arena, seat, frame.acked_snapshot, now_us)
+    if not trusted and _acknowledge(arena, seat, frame.acked_snapshot, now_us):
+        acked_tick = frame.acked_snapshot
     _clear(verdict, command)
     arena.evidence.given = 0
     arena.evidence.draws = 0
@@ -277,8 +281,8 @@ cdef void _admit(arena_t *arena, const command_t *command, const frame_t *frame,
     size = <uint32_t>(arena.out.at - start)
     _keep(arena, command.slot, command.sequence, start, size)
     if arena.journalling:
-        record_command(arena, command, 0 if own_view else frame.view_tick,
-                       0 if own_view else frame.view_fraction, frame.acked_snapshot, trusted, start, size)
+        record_command(arena, command, frame.view_tick if viewed else 0,
+                       frame.view_fraction if viewed else 0, acked_tick, trusted, start, size)
 
 
 cdef void judge_frame(arena_t *arena, int64_t now_us, const uint8_t *data, uint32_t size,

@@ -13,7 +13,7 @@ from native.types cimport (
 )
 from native.wire cimport (
     begin_message, cursor_t, end_message, frame_t, next_command, read_frame, status_name, write_bytes,
-    write_double, write_fixed32, write_fixed64, write_float, write_packed_doubles, write_packed_fixed32s,
+    write_double, write_fixed32, write_fixed64, write_float, write_packed_fixed32s,
     write_packed_sints, write_raw, write_sint, write_sint_always, write_varint, write_varint_always,
     write_verdict, writer_t,
 )
@@ -147,9 +147,6 @@ cdef class Writer:
 
     def raw(self, bytes value not None):
         write_raw(&self.c, <const uint8_t *><const char *>value, len(value))
-
-    def packed_doubles(self, uint32_t number, const double[::1] values):
-        write_packed_doubles(&self.c, number, &values[0] if len(values) else NULL, <uint32_t>len(values))
 
     def packed_sints(self, uint32_t number, const int64_t[::1] values):
         write_packed_sints(&self.c, number, &values[0] if len(values) else NULL, <uint32_t>len(values))

@@ -14,7 +14,8 @@ cdef void record_leave(arena_t *arena, uint32_t slot, uint32_t reason) noexcept 
 cdef void record_start(arena_t *arena) noexcept nogil
 cdef void record_tick(arena_t *arena, uint64_t state_hash) noexcept nogil
 cdef void record_end(arena_t *arena, uint32_t reason) noexcept nogil
-# `verdict` are the bytes of the Verdict, whose journal sequence is the arena's, already counted.
+# `view_*`: the frame's, where it counts and the command has none of its own; else 0. `acked_tick`: 0 where it told
+# nothing new. `verdict` are the bytes of the Verdict, whose journal sequence is the arena's, already counted.
 cdef void record_command(arena_t *arena, const command_t *command, uint32_t view_tick, uint32_t view_fraction,
                          uint32_t acked_tick, bint trusted, const uint8_t *verdict,
                          uint32_t size) noexcept nogil

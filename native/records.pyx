@@ -14,8 +14,8 @@ from native.journal cimport (
 from native.state cimport arena_t, entry_t, evidence_t
 from native.types cimport command_t, hit_t
 from native.wire cimport (
-    begin_message, end_message, write_bytes, write_fixed64, write_hit, write_packed_doubles,
-    write_packed_fixed32s, write_packed_sints, write_raw, write_varint, writer_t,
+    begin_message, end_message, write_bytes, write_fixed64, write_hit, write_packed_fixed32s,
+    write_packed_sints, write_raw, write_varint, writer_t,
 )
 
 cdef enum:
@@ -134,7 +134,7 @@ cdef void record_end(arena_t *arena, uint32_t reason) noexcept nogil:
 cdef void record_command(arena_t *arena, const command_t *command, uint32_t view_tick, uint32_t view_fraction,
                          uint32_t acked_tick, bint trusted, const uint8_t *verdict,
                          uint32_t size) noexcept nogil:
-    """`view_*`: the frame's, when the command has none of its own; a field that comes later wins."""
+    """A field that comes later wins."""
     cdef writer_t *writer = &arena.journal
     cdef marks_t marks = _begin(arena, RECORD_COMMAND)
     cdef uint8_t *inner
@@ -175,7 +175,6 @@ cdef void _write_unlisted(arena_t *arena, writer_t *writer) noexcept nogil:
 cdef void _write_evidence(arena_t *arena, writer_t *writer) noexcept nogil:
     cdef const evidence_t *evidence = &arena.evidence
     cdef int64_t targets[48]
-    cdef double ray[6]
     cdef uint32_t i
     write_varint(writer, 1, evidence.claimed_us)
     write_varint(writer, 2, evidence.used_us)
@@ -184,12 +183,5 @@ cdef void _write_evidence(arena_t *arena, writer_t *writer) noexcept nogil:
         targets[3 * i + 1] = millimetres(evidence.target[i].y)
         targets[3 * i + 2] = millimetres(evidence.target[i].z)
     write_packed_sints(writer, 3, targets, 3 * arena.verdict.hits)
-    ray[0] = evidence.origin.x
-    ray[1] = evidence.origin.y
-    ray[2] = evidence.origin.z
-    ray[3] = evidence.direction.x
-    ray[4] = evidence.direction.y
-    ray[5] = evidence.direction.z
-    write_packed_doubles(writer, 4, ray, 6)
     write_varint(writer, 5, <uint32_t>millimetres(evidence.occluded_m))
     write_packed_fixed32s(writer, 6, evidence.draw, evidence.draws)

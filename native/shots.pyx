@@ -102,8 +102,6 @@ cdef uint32_t _aim(arena_t *arena, const command_t *command, int64_t claimed_us,
     evidence.given = 1
     evidence.claimed_us = claimed_us
     evidence.used_us = view.used_us
-    evidence.origin = firing.origin
-    evidence.direction = firing.direction
     if not firing.instant.found and arena.history.rows == arena.history.ticks:
         return REASON_NO_HISTORY
     if not _origin_stands(arena, firing):

@@ -103,8 +103,6 @@ ctypedef struct evidence_t:
     uint8_t given
     int64_t claimed_us
     int64_t used_us
-    vec3 origin
-    vec3 direction
     double occluded_m           # 0: the ray was free
     uint32_t draws
     uint32_t draw[96]           # MAX_DRAWS

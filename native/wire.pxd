@@ -5,7 +5,7 @@ from native.types cimport command_t
 # The other half of the codec, so that one `cimport` gives both.
 from native.writer cimport (
     begin_message, end_message, write_bytes, write_double, write_fixed32, write_fixed64, write_float,
-    write_hit, write_packed_doubles, write_packed_fixed32s, write_packed_sints, write_raw, write_sint,
+    write_hit, write_packed_fixed32s, write_packed_sints, write_raw, write_sint,
     write_sint_always, write_varint, write_varint_always, write_verdict, writer_t,
 )
 

@@ -17,7 +17,6 @@ cdef void write_bytes(writer_t *writer, uint32_t number, const uint8_t *data, ui
 # Bytes as they are: whole fields that were written before, or the inside of a packed field.
 cdef void write_raw(writer_t *writer, const uint8_t *data, uint64_t size) noexcept nogil
 # Packed repeated fields; skipped when empty.
-cdef void write_packed_doubles(writer_t *writer, uint32_t number, const double *values, uint32_t count) noexcept nogil
 cdef void write_packed_sints(writer_t *writer, uint32_t number, const int64_t *values, uint32_t count) noexcept nogil
 cdef void write_packed_fixed32s(writer_t *writer, uint32_t number, const uint32_t *values, uint32_t count) noexcept nogil
 # A message of unknown length: keep what `begin` returns and give it to `end`. When something inside did

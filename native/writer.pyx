@@ -58,17 +58,6 @@ cdef void end_message(writer_t *writer, uint8_t *mark) noexcept nogil:
     writer.at = mark
 
 
-cdef void write_packed_doubles(writer_t *writer, uint32_t number, const double *values, uint32_t count) noexcept nogil:
-    cdef uint8_t *mark
-    cdef uint8_t word[8]
-    cdef uint32_t i
-    if count:
-        mark = begin_message(writer, number)
-        for i in range(count):
-            write_raw(writer, word, put_fixed(word, double_bits(values[i]), 8) - word)
-        end_message(writer, mark)
-
-
 cdef void write_packed_sints(writer_t *writer, uint32_t number, const int64_t *values, uint32_t count) noexcept nogil:
     cdef uint8_t *mark
     cdef uint8_t word[MOST_FIELD]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -458,13 +457,29 @@ def test_the_journal_holds_what_the_judge_saw() -> None:
     assert (record.sequence, record.time_us) == (verdict.journal_sequence, match.now)
     command = record.command
     assert command.verdict == verdict
-    assert (command.trusted, command.acked_snapshot) == (True, 3)
+    assert (command.trusted, command.acked_snapshot) == (True, 0)
     assert (command.command.view_tick, command.command.view_fraction) == (15, 16384)
     evidence = command.evidence
     assert evidence.claimed_view_us == evidence.used_view_us == 15 * TICK_US + TICK_US // 4
     assert list(evidence.target_mm) == [10_000, 0, 0]
-    assert evidence.ray[:2] == [0.0, 0.0]
-    assert math.hypot(*evidence.ray[3:]) == pytest.approx(1.0, abs=1e-15)
+    assert not evidence.ray
+
+
+def test_a_record_holds_nothing_that_did_not_count() -> None:
+    """The view of what is no shot, a snapshot that was acknowledged before."""
+    match = duel()
+    match.run(0.4)
+    frame = {"binding": 0, "view_tick": 15, "view_fraction": 7, "acked_snapshot": 10}
+    move = match.move(0, match.feet(0))
+    match.send(move, match.aim(0, 1), match.aim(0, 1), **frame)
+    match.judge(match.aim(0, 1), **frame | {"view_fraction": 0, "acked_snapshot": 12})
+    match.judge(match.move(0, match.feet(0)), **frame | {"view_fraction": 70_000})
+    records = journal_pb2.JournalSegment.FromString(match.arena.take_journal()).records[-5:]
+    commands = [record.command for record in records]
+    assert commands[0].command == move
+    views = [(each.command.view_tick, each.command.view_fraction) for each in commands]
+    assert views == [(0, 0), (15, 7), (15, 7), (15, 0), (15, 70_000)]
+    assert [each.acked_snapshot for each in commands] == [10, 0, 0, 12, 0]
 
 
 def test_a_frame_view_of_zero_is_now() -> None:

@@ -49,11 +49,14 @@ def first(segment: Segment, wanted: Callable[[Record], object]) -> Record:
 
 
 def a_shot(segment: Segment) -> Record:
-    return first(segment, lambda record: len(record.command.verdict.hits) and record.command.evidence.ray)
+    def hit(record: Record) -> bool:
+        return len(record.command.verdict.hits) > 0 and record.command.HasField("evidence")
+
+    return first(segment, hit)
 
 
 def the_last_shot(segment: Segment) -> Record:
-    return [record for record in segment.records if record.command.evidence.ray][-1]
+    return [record for record in segment.records if record.command.HasField("evidence")][-1]
 
 
 def change_hits(segment: Segment) -> Record:

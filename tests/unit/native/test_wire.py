@@ -280,19 +280,17 @@ def test_millimetres(metres: float, expected: int) -> None:
 @given(draws)
 def test_packed_fields_and_nested_messages(rng: Draw) -> None:
     number = rng.getrandbits(rng.randint(1, 64))
-    ray = [rng.uniform(-1e3, 1e3) for _ in range(rng.randrange(40))]
     target_mm = [rng.randint(-(2**63), 2**63 - 1) >> rng.randrange(64) for _ in range(rng.randrange(40))]
     draws = [rng.getrandbits(32) for _ in range(rng.randrange(40))]
     expected = journal_pb2.CommandRecord(
         acked_snapshot=number & 0xFFFF_FFFF,
-        evidence=journal_pb2.Evidence(claimed_view_us=number, target_mm=target_mm, ray=ray, draws=draws),
+        evidence=journal_pb2.Evidence(claimed_view_us=number, target_mm=target_mm, draws=draws),
     )
     writer = probe.Writer(2048)
     writer.varint(2, expected.acked_snapshot)
     writer.begin(5)
     writer.varint(1, number)
     writer.packed_sints(3, array("q", target_mm))
-    writer.packed_doubles(4, array("d", ray))
     writer.packed_fixed32s(6, array("I", draws))
     writer.end()
     assert not writer.full
