@@ -1,5 +1,5 @@
 """What a match costs: a judged command all in (decode, rewind, judge, verdict, record), a tick, a snapshot;
-and what remembering it costs: saved, restored, and judged again from its records.
+and what remembering it costs: saved, restored, judged again from its records, and counted.
 
 Frames of 256 commands as a game server sends them, on the default map for the shots to be stopped by, at
 players spread over it; every second shot is aimed at somebody. Beside it the hit registration's own bench is
@@ -22,6 +22,7 @@ from arenamesh.combat.v1 import play_pb2
 from native import journal as journals
 from native.arena import ALL_SLOTS, Arena
 from native.ruleset import Ruleset
+from native.tally import Tally
 from native.world import World
 from services.combat.domain.ruleset import load_ruleset
 from tests.bench.report import Row
@@ -34,13 +35,15 @@ RATE = 30
 MOVE_US = 1000  # of the client's clock, between two moves of a player
 FOUGHT_S = 10  # of a match that is remembered
 SHOTS_HZ = 5  # of each player in it; moves come every tick
+RESTORED = 10_000  # records of a session that another worker takes over ...
+SAVED = 5_000  # ... and of its last save
 Frames = list[bytes]
 
 
 def run() -> list[Row]:
     rows = []
     for players in PLAYERS:
-        rows += match_rows(players) + memory_rows(players)
+        rows += match_rows(players) + memory_rows(players) + restore_rows(players)
     return rows
 
 
@@ -75,6 +78,7 @@ def memory_rows(players: int) -> list[Row]:
     fresh = started(players)[0]
     fresh.take_journal()
     again = least(lambda: empty(players).replay(data), 3) - least(lambda: empty(players), 3)
+    counted = least(lambda: Tally(len(rules().weapon_names)).feed(data), 3)
     case = f"{players} players"
     return [
         row(case, "saved", least(arena.save, 20) * 1e6, "us"),
@@ -83,16 +87,40 @@ def memory_rows(players: int) -> list[Row]:
         row(case, "record", len(data) / records, "bytes"),
         row(case, "record found by index", least(lambda: journals.index(data), 3) / records * 1e9, "ns"),
         row(case, "record judged again", again / records * 1e9, "ns"),
+        row(case, "record counted", counted / records * 1e9, "ns"),
         row(
             case, f"replay at {records / FOUGHT_S:,.0f} records a second", FOUGHT_S / again, "times real time"
         ),
     ]
 
 
-def fought(arena: Arena, now: int) -> list[bytes]:
+def restore_rows(players: int) -> list[Row]:
+    """Until the match could go on, arena and all: from the newest save, or from the first record."""
+    arena, now = started(players)
+    seconds = math.ceil(RESTORED / (players * (RATE + SHOTS_HZ) + RATE))
+    journal = b"".join([arena.take_journal(), *fought(arena, now, seconds)])
+    ends = {sequence: offset + size for sequence, *_, offset, size in journals.index(journal)}
+    whole, tail = journal[: ends[RESTORED]], journal[ends[SAVED] : ends[RESTORED]]
+    half = empty(players)
+    half.replay(journal[: ends[SAVED]])
+    saved = half.save()
+
+    def by_save() -> None:
+        arena = empty(players)
+        arena.restore(saved)
+        arena.replay(tail)
+
+    case = f"{players} players, {RESTORED:,} records"
+    return [
+        row(case, f"restored, saved at {SAVED:,}", least(by_save, 3) * 1000, "ms"),
+        row(case, "restored from the start", least(lambda: empty(players).replay(whole), 3) * 1000, "ms"),
+    ]
+
+
+def fought(arena: Arena, now: int, seconds: int = FOUGHT_S) -> list[bytes]:
     draw, where = random.Random(arena.players), places(arena)
     journal, sequence = [], 0
-    for tick in range(FOUGHT_S * RATE):
+    for tick in range(seconds * RATE):
         now += 1_000_000 // RATE + 1
         arena.advance(now)
         aside = 0.05 * (tick % 2)
