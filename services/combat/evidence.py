@@ -1,5 +1,6 @@
 """The journal as evidence: one record with its explanation, and verdicts page by page."""
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import partial
@@ -68,6 +69,7 @@ class Evidence:
         record = journal_pb2.JournalRecord.FromString(page[0].payload[offset : offset + size])
         seating = await self._seating(session, page[0], sequence - 1)
         ruleset = self._catalogue.ruleset(session.ruleset_name, session.ruleset_version)
+        _show_ray(record)
         return record, Teller(ruleset, seating.players).tell(record)
 
     async def list(self, session_id: str, wanted: Filter, after: int, size: int) -> Page:
@@ -135,3 +137,13 @@ class _Page:
                 if not outcome or record.command.verdict.outcome == outcome:
                     self.records.append(record)
                     self._bytes += size
+
+
+def _show_ray(record: journal_pb2.JournalRecord) -> None:
+    """As the judge takes it from the shot, so a journal need not hold it."""
+    if record.command.HasField("evidence"):
+        shot = record.command.command.shot
+        x, y, z = shot.direction_x, shot.direction_y, shot.direction_z
+        length = math.sqrt(x * x + y * y + z * z)
+        origin = shot.origin_x, shot.origin_y, shot.origin_z
+        record.command.evidence.ray.extend([*origin, x / length, y / length, z / length])

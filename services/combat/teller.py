@@ -80,7 +80,7 @@ class Teller:
         verdict, number = judged.verdict, judged.command.shot.weapon
         tried = "fired" if verdict.outcome == verdict_pb2.OUTCOME_ACCEPTED else "wanted to fire"
         said = [f"{tried} {_at(self._weapons, number, 'weapon')}."]
-        if evidence.ray:
+        if judged.HasField("evidence"):
             clamp = _name(verdict_pb2.Clamp, verdict.clamp)
             sight = Sight(evidence.claimed_view_us, evidence.used_view_us, verdict.rewind_us, clamp)
             said.append(explain.seen(record.time_us, sight))

@@ -1,5 +1,6 @@
 """GetVerdict and ListVerdicts on journals in PostgreSQL."""
 
+import math
 from typing import Any
 
 import grpc
@@ -58,6 +59,11 @@ async def test_every_record_can_be_asked_for(combat: Worker, played: Recording) 
     step = max(1, len(played.records) // 150)
     for record in played.records[::step]:
         answer = await verdict(combat, played, record.sequence)
+        if record.command.HasField("evidence"):
+            evidence, shot = answer.record.command.evidence, record.command.command.shot
+            assert evidence.ray[:3] == [shot.origin_x, shot.origin_y, shot.origin_z]
+            assert math.hypot(*evidence.ray[3:]) == pytest.approx(1.0, abs=1e-12)
+            evidence.ClearField("ray")
         assert answer.record == record
         assert answer.explanation
 
