@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from arenamesh.combat.v1 import play_pb2
+from arenamesh.combat.v1 import journal_pb2, play_pb2
 
 from native import journal as journals
 from native.arena import ALL_SLOTS, Arena
@@ -37,6 +37,7 @@ FOUGHT_S = 10  # of a match that is remembered
 SHOTS_HZ = 5  # of each player in it; moves come every tick
 RESTORED = 10_000  # records of a session that another worker takes over ...
 SAVED = 5_000  # ... and of its last save
+NAMED = ("tick", "move", "shot", "shot that hit")
 Frames = list[bytes]
 
 
@@ -85,6 +86,7 @@ def memory_rows(players: int) -> list[Row]:
         row(case, "saved", len(saved), "bytes"),
         row(case, "restored", least(lambda: fresh.restore(saved), 20) * 1e6, "us"),
         row(case, "record", len(data) / records, "bytes"),
+        *(row(case, f"record of a {name}", size, "bytes") for name, size in record_sizes(data).items()),
         row(case, "record found by index", least(lambda: journals.index(data), 3) / records * 1e9, "ns"),
         row(case, "record judged again", again / records * 1e9, "ns"),
         row(case, "record counted", counted / records * 1e9, "ns"),
@@ -92,6 +94,19 @@ def memory_rows(players: int) -> list[Row]:
             case, f"replay at {records / FOUGHT_S:,.0f} records a second", FOUGHT_S / again, "times real time"
         ),
     ]
+
+
+def record_sizes(journal: bytes) -> dict[str, float]:
+    """On average, by what was judged; tag and length take two bytes more."""
+    sizes: dict[str, list[int]] = {}
+    for *_, offset, size in journals.index(journal):
+        record = journal_pb2.JournalRecord.FromString(journal[offset : offset + size])
+        name = record.WhichOneof("input") or ""
+        if record.HasField("command"):
+            name = record.command.command.WhichOneof("kind") or ""
+            name += " that hit" if record.command.verdict.hits else ""
+        sizes.setdefault(name, []).append(size + 2)
+    return {name: sum(each) / len(each) for name, each in sizes.items() if name in NAMED}
 
 
 def restore_rows(players: int) -> list[Row]:
