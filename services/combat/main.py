@@ -38,6 +38,7 @@ from services.combat.settings import CombatSettings
 from services.combat.spectate import Spectate
 from services.combat.statistics import Statistics
 from services.combat.store import SCHEMA, SessionStore, migrations
+from services.combat.sweeper import Sweeper
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["CombatService"]
 ERROR_DOMAIN = "combat.arenamesh"
@@ -83,12 +84,20 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
         player_delay_s=settings.player_spectate_delay_s,
     )
     matches = Matches(ownership, journal, catalogue, settings)
+    sweeper = Sweeper(matches, ownership, settings.sweep_s)
     sessions = Sessions(database, store, matches, catalogue, settings)
     ARENAS.sources.add(matches.totals)
+
+    async def drain() -> None:
+        sweeper.stop()
+        sessions.stop()
+        await matches.drain()
+
     try:
         async with database.connection() as connection:
             await migrate.check(connection, SCHEMA, migrations())
         await matches.start()
+        sweeper.start()
         sessions.start()
         yield Server(
             settings=settings,
@@ -116,12 +125,11 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
                 service_metrics=COMBAT,
             ),
             checks={"postgresql": database.ping, "redis": redis.ping},
-            on_drain=matches.drain,
+            on_drain=drain,
         )
     finally:
         ARENAS.sources.discard(matches.totals)
-        sessions.stop()
-        await matches.drain()
+        await drain()
         await journal.close()
         await redis.aclose()
         await database.close()

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from arenamesh.combat.v1 import event_pb2, play_pb2
@@ -68,7 +69,8 @@ class Match:
         # Whose seat is given up, until that is durable.
         self._leaving: dict[Viewer, None] = {}
         self._waiting: list[Waiter] = []
-        self._untold: deque[tuple[int, bytes]] = deque()
+        # What happens when a record is durable, in that order.
+        self._untold: deque[tuple[int, Callable[[], None]]] = deque()
         self._told = b""
         self._taken = arena.sequence
         self._saved = arena.sequence
@@ -202,7 +204,7 @@ class Match:
         for waiter in waiting:
             waiter.release(sequence, self.durable_mark)
         while self._untold and self._untold[0][0] <= sequence:
-            self._tell(self._untold.popleft()[1])
+            self._untold.popleft()[1]()
 
     def await_commit(self, waiter: Waiter) -> None:
         """Has `waiter` released by the next commit."""
@@ -229,12 +231,16 @@ class Match:
         events = self.arena.take_events()
         if not events:
             return
+        self._when_durable(partial(self._tell, events))
+
+    def _when_durable(self, tell: Callable[[], None]) -> None:
+        """Tells what has happened by now, at once if that is durable."""
         barrier = self.arena.barrier
         if barrier > self.durable_through:
-            self._untold.append((barrier, events))
+            self._untold.append((barrier, tell))
             self._committer.demand(self)
         else:
-            self._tell(events)
+            tell()
 
     def _tell(self, events: bytes) -> None:
         if self.arena.active:
@@ -261,28 +267,23 @@ class Match:
         self._seats_changed()
         return slot
 
-    async def leave(self, player_id: str, reason: event_pb2.LeaveReason) -> None:
-        """Gives up the player's seat; when that is durable, ends its stream.
+    def leave(self, player_id: str, reason: event_pb2.LeaveReason) -> None:
+        """Gives up the player's seat; its stream ends when that is durable, and the caller answers then.
 
         Raises:
             FailedPrecondition: NOT_JOINED.
-            Unavailable: not known whether it will be durable.
         """
         slot = self.seat(player_id)
         stream = self._players.pop(slot, None)
+        self.arena.leave(self.now_us(), slot, reason)
+        if slot in self._away:
+            self._away.pop(slot).cancel()
         if stream is not None:
             # The seat is the next player's from here on.
             stream.stop()
             self._leaving[stream] = None
-        self._vacate(slot, reason)
-        await self.durable()
-        if stream is not None:
-            stream.end(None, play_pb2.NOTICE_KIND_KICKED, event_pb2.LeaveReason.Name(reason))
-
-    def _vacate(self, slot: int, reason: event_pb2.LeaveReason) -> None:
-        self.arena.leave(self.now_us(), slot, reason)
-        if slot in self._away:
-            self._away.pop(slot).cancel()
+            name = event_pb2.LeaveReason.Name(reason)
+            self._when_durable(partial(stream.end, None, play_pb2.NOTICE_KIND_KICKED, name))
         self._seats_changed()
 
     def seat(self, player_id: str) -> int:
@@ -350,7 +351,7 @@ class Match:
     def _time_out(self, slot: int, player_id: str) -> None:
         self._away.pop(slot, None)
         if self.arena.seat(player_id) == slot:
-            self._vacate(slot, event_pb2.LEAVE_REASON_TIMED_OUT)
+            self.leave(player_id, event_pb2.LEAVE_REASON_TIMED_OUT)
 
     def attach_other(self, viewer: Viewer, *, limit: int, kind: str) -> None:
         """A game server's stream or a spectator. Raises ResourceExhausted over `limit` of its kind."""

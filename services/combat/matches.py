@@ -14,7 +14,7 @@ import structlog
 from arenamesh.combat.v1 import event_pb2, play_pb2
 
 from services.chassis import clock
-from services.chassis.errors import DataLoss, DomainError, FailedPrecondition, ResourceExhausted, Unavailable
+from services.chassis.errors import DomainError, ResourceExhausted, Unavailable
 from services.combat.catalogue import Catalogue
 from services.combat.committer import Committer, Journaled
 from services.combat.domain import session as rules
@@ -27,7 +27,6 @@ from services.combat.settings import CombatSettings
 
 _log = structlog.get_logger()
 _MOVING_AT_ONCE = 8  # matches of a stopping worker: they share a commit, and only they stand still for it
-_SWEPT_AT_ONCE = 16
 T = TypeVar("T")
 
 
@@ -68,7 +67,6 @@ class Matches:
         self._moving: dict[Match, None] = {}
         self._gone: Counter[str] = Counter()
         self._tasks: dict[asyncio.Task[None], None] = {}
-        self._sweeping: asyncio.Task[None] | None = None
         self._draining = False
 
     # -- the worker's life ------------------------------------------------------------------------
@@ -77,15 +75,12 @@ class Matches:
         """Raises Unavailable when the worker cannot make itself known."""
         await self.ownership.start()
         self.committer.start()
-        self._sweeping = asyncio.get_running_loop().create_task(self._sweep(), context=Context())
 
     async def drain(self) -> None:
         """Hands every match over and says goodbye. Again: nothing."""
         if self._draining:
             return
         self._draining = True
-        if self._sweeping is not None:
-            self._sweeping.cancel()
         turns = asyncio.Semaphore(_MOVING_AT_ONCE)
 
         async def in_turn(match: Match) -> None:
@@ -173,19 +168,26 @@ class Matches:
         match = self._live.get(session_id)
         if match is None:
             self.refuse()
-            match = await asyncio.shield(self._open(session_id, ask=True))
+            match = await self.take(session_id, ask=True)
         self.check(match)
         return match
 
-    def _open(self, session_id: str, *, ask: bool) -> "asyncio.Task[Match]":
-        """One attempt at a time, whoever wants it."""
+    async def take(self, session_id: str, *, ask: bool = False) -> Match:
+        """The match, taken over when nobody has it, or with `ask` from whoever has. One attempt at a time,
+        whoever wants it."""
         task = self._opening.get(session_id)
+        if task is not None and ask:
+            # It may be one that does not ask.
+            await asyncio.wait({task})
+            if session_id in self._live:
+                return self._live[session_id]
+            task = self._opening.get(session_id)
         if task is None:
             work = self._take_over(session_id, ask=ask)
             task = asyncio.get_running_loop().create_task(work, context=Context())
             self._opening[session_id] = task
             task.add_done_callback(lambda done: self._opened(session_id, done))
-        return task
+        return await asyncio.shield(task)
 
     def _opened(self, session_id: str, task: "asyncio.Task[Match]") -> None:
         del self._opening[session_id]
@@ -200,7 +202,7 @@ class Matches:
             arena = await self.recovery.restore(session)
             self.refuse()
         except BaseException:
-            await self._store.release(session_id, self.ownership.owner, session.epoch)
+            await self._let_go(session)
             raise
         _log.info(
             "session taken over",
@@ -210,6 +212,13 @@ class Matches:
             seconds=round(clock.monotonic_s() - begin_s, 4),
         )
         return self.adopt(Match(session, arena, self._settings, self.committer, self._on_over), taken=True)
+
+    async def _let_go(self, session: Session) -> None:
+        try:
+            await self._store.release(session.session_id, session.owner, session.epoch)
+        except DomainError as error:
+            # The next call for it finds it here, and tries again.
+            _log.warning("session not let go", session_id=session.session_id, reason=error.reason)
 
     def adopt(self, match: Match, *, taken: bool = False) -> Match:
         """The match is played here from now on; whatever a crash left between its row and its arena is
@@ -308,10 +317,11 @@ class Matches:
                 await self.committer.flush(match)
                 session = match.session
                 await self._store.release(session.session_id, session.owner, session.epoch)
-            except Unavailable as error:
-                _log.warning("not handed over", session_id=match.session_id, reason=error.reason)
+            except Exception as error:
+                _log.warning("not handed over", session_id=match.session_id, error=repr(error))
                 if self._live.get(match.session_id) is match:
-                    match.disconnect(error, play_pb2.NOTICE_KIND_UNSPECIFIED, error.reason)
+                    unsaid = journal_unavailable()
+                    match.disconnect(unsaid, play_pb2.NOTICE_KIND_UNSPECIFIED, unsaid.reason)
                     if not self.committer.stalled:
                         match.resume()
                 return
@@ -320,35 +330,6 @@ class Matches:
             self._forget(match)
             match.disconnect(moved(), play_pb2.NOTICE_KIND_MOVED, "MOVED")
         _log.info("session handed over", session_id=match.session_id)
-
-    async def _sweep(self) -> None:
-        """Takes sessions that nobody plays and nobody asks for, so that they end some day."""
-        while True:
-            found: list[str] = []
-            try:
-                self.refuse()
-                self.check_room()
-                found = await self._store.orphans(self.ownership.owner, _SWEPT_AT_ONCE)
-                for session_id in found:
-                    await self._rescue(session_id)
-            except DomainError as error:
-                _log.warning("not sweeping", reason=error.reason)
-            except Exception:
-                _log.exception("sweep failed")
-            if len(found) < _SWEPT_AT_ONCE:
-                await asyncio.sleep(self._settings.sweep_s)
-
-    async def _rescue(self, session_id: str) -> None:
-        try:
-            await self._open(session_id, ask=False)
-        except (FailedPrecondition, DataLoss) as error:
-            if error.reason == "SESSION_OVER":
-                return
-            _log.error("session given up", session_id=session_id, reason=error.reason, error=error.text)
-            session = await self.ownership.acquire(session_id, ask=False)
-            await self._store.write(rules.transition(session, SessionStatus.ABORTED, clock.now()))
-        except Unavailable as error:
-            _log.info("session not taken over", session_id=session_id, reason=error.reason)
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -81,6 +81,8 @@ class Ownership:
                     await self._check()
             except Unavailable as error:
                 _log.warning("no heartbeat", reason=error.reason)
+            except Exception:
+                _log.exception("heartbeat failed")
             else:
                 self._alive_s = begin_s
 

@@ -225,7 +225,7 @@ class Play:
         """The welcome, and then every verdict of the seat after a record, from the journal: what was judged
         for an earlier stream is made durable first, so nothing is left out."""
         yield welcome(match, slot)
-        await match.durable()
+        await match.durable_to(match.arena.sequence)
         through, mark = match.durable_through, match.durable_mark
         while after < through:
             segments = await self._journal.read(match.session_id, after, _RESUME_SEGMENTS)

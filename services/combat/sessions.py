@@ -133,7 +133,9 @@ class Sessions:
 
     async def leave(self, session_id: str, player_id: str, reason: event_pb2.LeaveReason) -> None:
         """The seat is free, and that is durable. Raises FailedPrecondition (NOT_JOINED)."""
-        await (await self._matches.open(session_id)).leave(player_id, reason)
+        match = await self._matches.open(session_id)
+        match.leave(player_id, reason)
+        await match.durable()
 
     # -- changing ---------------------------------------------------------------------------------
 

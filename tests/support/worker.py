@@ -43,7 +43,6 @@ class Worker:
         """It stops in the middle of whatever it does, without a word to anybody."""
         self.hush()
         matches: Any = self.matches
-        matches._sweeping.cancel()
         matches.committer._task.cancel()
         matches.committer._sweeping.cancel()
         matches.committer._task = None
