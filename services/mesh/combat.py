@@ -14,6 +14,7 @@ from services.mesh.ports import LOOPBACK, Ports, is_free
 from services.mesh.process import Program
 from services.mesh.settings import ROOT, MeshSettings
 
+PROJECTOR = "projector"
 _COMMAND = (sys.executable, "-m", "services.combat.main")
 
 
@@ -62,6 +63,7 @@ class Combat:
             "PYTHONPATH": f"{ROOT}:{ROOT / 'clients' / 'python'}",
             "PYTHONUNBUFFERED": "1",
         }
+        self._projector_port = ports.free()
         self.slots = [Slot(f"w{index}", ports.free(), ports.free()) for index in range(settings.workers)]
 
     def migrate(self) -> Program:
@@ -76,7 +78,20 @@ class Combat:
         return self._program("serve", slot.name, own)
 
     async def answers(self, slot: Slot) -> bool:
-        return await probes.get(self._http, f"http://{LOOPBACK}:{slot.admin_port}/ready") is not None
+        return await self._ready(slot.admin_port)
+
+    def project(self) -> Program:
+        """The projector: nobody calls it, so its admin port may be another one each time."""
+        if not is_free(LOOPBACK, self._projector_port):
+            self._projector_port = self._ports.free()
+        own = {"WORKER_NAME": PROJECTOR, "ADMIN_PORT": str(self._projector_port)}
+        return self._program("project", PROJECTOR, own)
+
+    async def projects(self) -> bool:
+        return await self._ready(self._projector_port)
+
+    async def _ready(self, admin_port: int) -> bool:
+        return await probes.get(self._http, f"http://{LOOPBACK}:{admin_port}/ready") is not None
 
     def _program(self, command: str, log: str, environment: dict[str, str]) -> Program:
         return Program(

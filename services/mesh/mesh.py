@@ -15,7 +15,7 @@ import aiohttp
 from services.edge.endpoints import Endpoint
 from services.mesh import bots, logs, page, probes
 from services.mesh.child import Child
-from services.mesh.combat import Combat, Slot
+from services.mesh.combat import PROJECTOR, Combat, Slot
 from services.mesh.edge import Edge
 from services.mesh.errors import StartError
 from services.mesh.ports import LOOPBACK, Ports, is_free
@@ -27,8 +27,9 @@ from services.mesh.settings import MeshSettings
 from services.mesh.state import DataDirectory
 from services.mesh.web import WebServer
 
-# Workers before the edge, so that they can still tell their streams; stores last.
-STOP_ORDER = ("bots", "combat", "edge", "redis", "postgres")
+# Workers before the edge, so that they can still tell their streams; the projector after them, so that it
+# counts what they wrote last; stores at the end.
+STOP_ORDER = ("bots", "combat", "projector", "edge", "redis", "postgres")
 
 
 class Mesh:
@@ -116,7 +117,8 @@ class Mesh:
         with self._report.step("migrations"):
             await run(combat.migrate(), "The database migration")
         with self._report.step("combat") as step:
-            await _together(*(self._start_worker(combat, slot) for slot in combat.slots))
+            projector = self._start_child("projector", PROJECTOR, combat.project, combat.projects)
+            await _together(projector, *(self._start_worker(combat, slot) for slot in combat.slots))
             await self._until_reachable(edge)
             step.note = ", ".join(slot.name for slot in combat.slots)
 
