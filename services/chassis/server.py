@@ -1,6 +1,7 @@
 """One `run()` for all services: build, health, admin port, signals, drain."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,5 +130,9 @@ async def run(server: Server) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
     await server.start()
+    # What is loaded by now stays as long as the process. Looking through its hundred thousand objects now and
+    # then would stop everything for a tenth of a second each time.
+    gc.collect()
+    gc.freeze()
     await asked.wait()
     await server.stop()
