@@ -7,15 +7,18 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import structlog
 
+from services.chassis import bus as bus_of
 from services.chassis import clock, migrate
 from services.chassis.admin import Admin
 from services.chassis.db import Database
 from services.chassis.errors import Unavailable
 from services.chassis.outbox import Outbox
+from services.chassis.relay import Relay, RelayLimits
 from services.chassis.singleton import Singleton
 from services.combat import retention
 from services.combat.catalogue import Catalogue
@@ -42,19 +45,21 @@ async def project(settings: CombatSettings) -> None:
             poll_s=settings.projection_poll_s,
             sessions=settings.projection_sessions,
             segments=settings.projection_segments,
+            size=settings.projection_bytes,
             retry_s=settings.projection_retry_s,
         )
         projector = Projector(database, journal, Catalogue(settings.data_dir), Outbox(SCHEMA), limits)
         turn = Singleton(settings.database_url.get_secret_value(), "combat projector", standby_s=_STANDBY_S)
         admin = Admin({"postgresql": database.ping})
-        port = await admin.start(settings.host, settings.admin_port)
-        _log.info("projecting", admin_port=port)
-        try:
-            await _until(stopped, turn.run(projector.run), _retain(database, settings.journal_days))
-        finally:
-            admin.drain()
-            await admin.stop()
-            _log.info("stopped")
+        async with _relaying(settings):
+            port = await admin.start(settings.host, settings.admin_port)
+            _log.info("projecting", admin_port=port)
+            try:
+                await _until(stopped, turn.run(projector.run), _retain(database, settings.journal_days))
+            finally:
+                admin.drain()
+                await admin.stop()
+    _log.info("stopped")
 
 
 async def rebuild(settings: CombatSettings, session_id: str) -> None:
@@ -87,6 +92,24 @@ async def _opened(settings: CombatSettings) -> AsyncIterator[tuple[Database, Pos
     finally:
         await journal.close()
         await database.close()
+
+
+@asynccontextmanager
+async def _relaying(settings: CombatSettings) -> AsyncIterator[None]:
+    bus = bus_of.connect(settings)
+    limits = RelayLimits(
+        batch=settings.outbox_batch,
+        poll_s=settings.outbox_poll_s,
+        backoff_s=settings.outbox_backoff_s,
+        keep=timedelta(hours=settings.outbox_keep_hours),
+    )
+    relay = Relay(settings.database_url.get_secret_value(), Outbox(SCHEMA), bus, limits)
+    relay.start()
+    try:
+        yield
+    finally:
+        await relay.close()
+        await bus.close()
 
 
 async def _until(stopped: asyncio.Event, *work: Awaitable[None]) -> None:

@@ -43,6 +43,8 @@ class ProjectionLimits:
     poll_s: float
     sessions: int
     segments: int
+    size: int
+    """`projection_bytes`."""
     retry_s: float
 
 
@@ -106,9 +108,16 @@ class Projector:
         async with self._database.connection() as connection:
             session = await self._sessions.get(connection, session_id)
             checkpoint = await self._store.load(connection, session_id)
+            segments = await self._store.fitting(
+                connection,
+                session_id,
+                after=checkpoint.sequence,
+                segments=self._limits.segments,
+                size=self._limits.size,
+            )
         assert session is not None
         try:
-            return await self._step(session, checkpoint)
+            return await self._step(session, checkpoint, segments)
         except (DataLoss, StoryError) as error:
             _log.error("session cannot be counted", session_id=session_id, error=str(error))
             async with self._database.connection() as connection:
@@ -117,8 +126,8 @@ class Projector:
                 )
             return 0
 
-    async def _step(self, session: Session, checkpoint: Checkpoint) -> int:
-        segments = await self._read(session, checkpoint.sequence)
+    async def _step(self, session: Session, checkpoint: Checkpoint, limit: int) -> int:
+        segments = await self._read(session, checkpoint.sequence, limit)
         if not segments:
             return 0
         story = await self._recount.story(session, checkpoint)
@@ -134,10 +143,10 @@ class Projector:
         COMBAT_PROJECTED.inc(story.sequence - checkpoint.sequence)
         return story.sequence - checkpoint.sequence
 
-    async def _read(self, session: Session, after: int) -> list[Segment]:
+    async def _read(self, session: Session, after: int, limit: int) -> list[Segment]:
         """What the session's row already told of: a later segment may say what the row as it was read does
         not, such as that the match began."""
-        segments = await read_whole(self._journal, session.session_id, after, self._limits.segments)
+        segments = await read_whole(self._journal, session.session_id, after, limit)
         return [segment for segment in segments if segment.last <= session.journal_sequence]
 
     async def _write(

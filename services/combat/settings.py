@@ -93,6 +93,8 @@ class CombatSettings(Settings):
     """Looked at in one turn. More wait for the next one, and go before those."""
     projection_segments: int = Field(default=256, ge=1)
     """Of one session, counted in one step. More wait until the other sessions have had theirs."""
+    projection_bytes: int = Field(default=1 << 20, ge=1)
+    """As `projection_segments`: their payloads together. One segment is always taken."""
     projection_retry_s: float = Field(default=60, gt=0)
     """How long a session is left alone whose journal cannot be counted."""
 

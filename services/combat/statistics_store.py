@@ -69,6 +69,13 @@ class StatisticsStore:
             return Checkpoint()
         return Checkpoint(row["sequence"], row["time_us"], row["tally"], json.loads(row["story"]))
 
+    async def fitting(
+        self, connection: Connection, session_id: str, *, after: int, segments: int, size: int
+    ) -> int:
+        """How many of the next segments make one step: at least one, whatever its size."""
+        fitting = await connection.fetchval(self._sql["fitting"], session_id, after, segments, size)
+        return max(int(fitting), 1)
+
     async def move(
         self,
         connection: Connection,

@@ -18,10 +18,12 @@ import pytest
 from arenamesh.combat.v1 import event_pb2, play_pb2, service_pb2
 from arenamesh.events.v1.envelope_pb2 import Envelope
 
+from services.chassis.bus import connect
+from services.chassis.bus.port import DeadLetter, Message
 from services.chassis.db import Database
 from services.combat.catalogue import Catalogue
 from services.combat.domain.session import SessionStatus
-from services.combat.events import Story
+from services.combat.events import EVENTS_TOPIC, VALIDATION_TOPIC, Story
 from services.combat.statistics_store import StatisticsStore
 from tests.integration.test_process import environment, fetch
 from tests.support.arenas import DATA
@@ -29,11 +31,11 @@ from tests.support.journals import add_segments, add_session, session_row
 from tests.support.random_match import RandomMatch
 from tests.support.tokens import game_server, player
 from tests.support.waiting import eventually
-from tests.support.worker import Worker, refused
+from tests.support.worker import Worker, refused, settings
 
 ROOT = Path(__file__).parents[2]
 RULES = Catalogue(DATA).ruleset("default", 1)
-KILLS = 12
+KILLS = 8
 
 
 @asynccontextmanager
@@ -156,6 +158,40 @@ async def test_one_works_and_another_stands_by(database_url: str, redis_url: str
     story = Story(session_row("one", game_mode=match.options["mode"]), RULES)
     story.feed(b"".join(segments))
     assert events == len(story.take_events())
+    await raw.close()
+
+
+async def test_what_it_tells_arrives_on_the_bus(database_url: str, redis_url: str) -> None:
+    raw = await asyncpg.connect(database_url)
+    match, segments = played(1)
+    # The bus is the one of all tests.
+    session = session_row("told", game_mode=match.options["mode"])
+    await add_session(raw, session)
+    await add_segments(raw, "told", segments)
+    story = Story(session, RULES)
+    story.feed(b"".join(segments))
+    told = story.take_events()
+    bus = connect(settings(redis_url=redis_url))
+    heard: dict[str, list[Envelope]] = {EVENTS_TOPIC: [], VALIDATION_TOPIC: []}
+
+    async def hear(topic: str, message: Message) -> None:
+        if message.subject == "told":
+            heard[topic].append(Envelope.FromString(message.body))
+
+    async def dead(letter: DeadLetter) -> None:
+        raise AssertionError(letter)
+
+    for topic in heard:
+        await bus.subscribe(topic, "damage-validator", partial(hear, topic), dead)
+
+    async def all_heard() -> bool:
+        return sum(map(len, heard.values())) >= len(told)
+
+    async with projecting(database_url, redis_url):
+        await eventually(all_heard, 20)
+    for topic, envelopes in heard.items():
+        assert envelopes == [each.envelope for each in told if each.topic == topic]
+    await bus.close()
     await raw.close()
 
 

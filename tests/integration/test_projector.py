@@ -64,7 +64,7 @@ class Counting:
 def projector(
     database: Database, journal: PostgresJournal, *, segments: int = 3, retry_s: float = 60
 ) -> Projector:
-    limits = ProjectionLimits(poll_s=0.01, sessions=50, segments=segments, retry_s=retry_s)
+    limits = ProjectionLimits(poll_s=0.01, sessions=50, segments=segments, size=1 << 20, retry_s=retry_s)
     return Projector(database, journal, Catalogue(DATA), Outbox(SCHEMA), limits)
 
 
@@ -231,6 +231,25 @@ async def test_a_live_session_is_counted_as_it_goes(counting: Counting) -> None:
         answer = await Statistics(counting.database).session("live")
         assert answer.journal_sequence == last, number
     await assert_counted(counting, "live", match, segments)
+
+
+async def test_a_step_is_bounded_by_segments_and_by_size(counting: Counting) -> None:
+    match, segments = await add(counting, "one", 1)
+    last = [journal_pb2.JournalSegment.FromString(each).records[-1].sequence for each in segments]
+
+    async def stepped(segments: int, size: int) -> int:
+        limits = ProjectionLimits(poll_s=1, sessions=1, segments=segments, size=size, retry_s=60)
+        catalogue, outbox = Catalogue(DATA), Outbox(SCHEMA)
+        await Projector(counting.database, counting.journal, catalogue, outbox, limits).turn()
+        return int(await counting.raw.fetchval("SELECT sequence FROM gameplay.combat_projections"))
+
+    sizes = [len(segment) for segment in segments]
+    assert await stepped(2, 1 << 20) == last[1]
+    assert await stepped(9, sizes[2] + sizes[3]) == last[3]
+    assert await stepped(9, sizes[4] + sizes[5] - 1) == last[4]
+    assert await stepped(9, 1) == last[5]
+    await counting.all()
+    await assert_counted(counting, "one", match, segments)
 
 
 async def test_what_is_over_and_counted_is_set_aside(counting: Counting) -> None:

@@ -30,6 +30,17 @@ WHERE NOT session.projected
 -- name: load
 SELECT sequence, time_us, tally, story FROM gameplay.combat_projections WHERE session_id = $1
 
+-- name: fitting
+-- How many of the next segments have together no more than $4 bytes.
+SELECT count(*) FROM (
+    SELECT sum(octet_length(payload)) OVER (ORDER BY last_sequence) AS together
+    FROM (
+        SELECT last_sequence, payload FROM gameplay.combat_segments
+        WHERE session_id = $1 AND last_sequence > $2 ORDER BY last_sequence LIMIT $3
+    ) AS next
+) AS sizes
+WHERE together <= $4
+
 -- name: move
 INSERT INTO gameplay.combat_projections AS projection (
     session_id, sequence, time_us, tally, story, updated_at
