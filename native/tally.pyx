@@ -5,7 +5,8 @@ from libc.stdint cimport UINT32_MAX, int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from native.archive cimport (
-    archive_t, pass_bytes, pass_i32, pass_i64, pass_index, pass_u8, pass_u32, pass_u64, seal, unseal,
+    archive_t, pass_bytes, pass_i32, pass_i64, pass_index, pass_u8, pass_u32, pass_u64, pass_words, seal,
+    unseal,
 )
 from native.folding cimport (
     REWIND_BINS, STRUCK, chair_t, fold_record, make_room, player_t, tally_t, use_count_t,
@@ -26,7 +27,9 @@ cdef enum:
 
 cdef void _pass_player(archive_t *archive, player_t *player, uint32_t weapons) noexcept nogil:
     cdef uint32_t i
+    cdef uint32_t none[16]      # most bins are empty
     cdef use_count_t *weapon
+    memset(none, 0, sizeof(none))
     pass_u32(archive, &player.id_size, ID_BYTES)
     pass_bytes(archive, player.id, player.id_size)
     pass_u8(archive, &player.seated, 1)
@@ -50,8 +53,8 @@ cdef void _pass_player(archive_t *archive, player_t *player, uint32_t weapons) n
     pass_u32(archive, &player.longest_mm)
     for i in range(<uint32_t>REGION_COUNT):
         pass_u64(archive, &player.region[i])
-    for i in range(<uint32_t>REWIND_BINS):
-        pass_u32(archive, &player.rewind[i])
+    for i in range(0, <uint32_t>REWIND_BINS, 16):
+        pass_words(archive, &player.rewind[i], none, 16)
     for i in range(weapons):
         weapon = &player.weapon[i]
         pass_u64(archive, &weapon.shots)
