@@ -43,6 +43,7 @@ def to_message(session: Session) -> session_pb2.Session:
         ended_at=_timestamp(session.ended_at),
         player_count=session.player_count,
         journal_sequence=session.journal_sequence,
+        journal_tick=session.journal_tick,
     )
 
 

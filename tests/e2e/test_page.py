@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from arenamesh.client import connect
+from arenamesh.combat.v1 import session_pb2
 from playwright.async_api import Page, async_playwright
 
-from tests.support.mesh import START_S, Supervisor, supervised
+from tests.support.mesh import START_S, Supervisor, supervised, token
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LOOK_MS = 60_000
@@ -67,6 +70,64 @@ async def test_a_session_can_be_named_in_the_address(bot_mesh: Supervisor, page:
     await page.goto(f"{bot_mesh.url}/?session=no-such-session")
     await page.wait_for_selector("body[data-state=waiting]", timeout=LOOK_MS)
     assert "There is no such session." in await page.inner_text("#notice")
+
+
+async def test_a_finished_match_is_played_again(bot_mesh: Supervisor, page: Page) -> None:
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    session = await _finished(bot_mesh)
+
+    await page.goto(bot_mesh.url)
+    link = page.locator(f"#past a[href='?replay={session.session_id}']")
+    await link.click(timeout=LOOK_MS)
+    await page.wait_for_selector("body[data-state=replay]", timeout=LOOK_MS)
+    await page.wait_for_function(
+        "() => Number(document.getElementById('controls').dataset.tick) > 30", timeout=LOOK_MS
+    )
+    first = await _picture(page)
+    await page.wait_for_function(
+        "() => Number(document.getElementById('controls').dataset.tick) > 60", timeout=LOOK_MS
+    )
+    assert await _picture(page) != first, "the picture stands still"
+    assert await page.locator("#board tbody tr").count() > 2
+
+    await page.get_by_role("button", name="Pause").click()
+    last = session.journal_tick
+    before = await _picture(page)
+    await page.get_by_label("Tick").evaluate(
+        "(bar, tick) => { bar.value = tick; bar.dispatchEvent(new Event('change')) }", str(last - 40)
+    )
+    await page.wait_for_function(
+        "tick => document.getElementById('controls').dataset.tick === tick",
+        arg=str(last - 40),
+        timeout=LOOK_MS,
+    )
+    await page.wait_for_function(
+        "before => document.getElementById('arena').toDataURL() !== before", arg=before, timeout=LOOK_MS
+    )
+    await page.get_by_label("Speed").select_option("8")
+    await page.get_by_label("Follow").select_option(index=1)
+    await page.get_by_role("button", name="Play").click()
+    await page.wait_for_function(
+        "tick => document.getElementById('controls').dataset.tick === tick", arg=str(last), timeout=LOOK_MS
+    )
+    assert not problems
+
+
+async def _finished(mesh: Supervisor) -> session_pb2.Session:
+    """The bots' match, ended after some seconds."""
+    async with connect(mesh.target, token=token("server-1", "game_server")) as server:
+        async with asyncio.timeout(60):
+            while True:
+                live = [
+                    s async for s in server.combat.list_sessions(status=session_pb2.SESSION_STATUS_ACTIVE)
+                ]
+                if live and live[0].journal_tick > 300:
+                    break
+                await asyncio.sleep(0.2)
+        await server.combat.end_session(live[0].session_id)
+        return await server.combat.get_session(live[0].session_id)
 
 
 async def _figure(page: Page, name: str) -> float:

@@ -1,15 +1,15 @@
 // The lists beside the arena: who leads, and who killed whom.
 import type { KillEvent } from "./gen/arenamesh/combat/v1/event_pb.js";
 import { Region } from "./gen/arenamesh/combat/v1/verdict_pb.js";
-import type { Match } from "./match.js";
+import type { Shown } from "./match.js";
 import { colour } from "./scene.js";
 import { FLAG_ALIVE } from "./snapshots.js";
 
 const KILLS_SHOWN = 8;
 
 /** Players by kills, then fewer deaths. */
-export function showBoard(body: HTMLTableSectionElement, match: Match): void {
-  const players = [...(match.timeline.newest?.players.values() ?? [])];
+export function showBoard(body: HTMLTableSectionElement, match: Shown): void {
+  const players = [...(match.moment?.players.values() ?? [])];
   players.sort((a, b) => b.kills - a.kills || a.deaths - b.deaths || a.slot - b.slot);
   body.replaceChildren(
     ...players.map((player) => {
@@ -24,7 +24,7 @@ export function showBoard(body: HTMLTableSectionElement, match: Match): void {
   );
 }
 
-export function showKill(feed: HTMLOListElement, match: Match, kill: KillEvent): void {
+export function showKill(feed: HTMLOListElement, match: Shown, kill: KillEvent): void {
   const item = document.createElement("li");
   const weapon = kill.weapon > 0 ? (match.weapons[kill.weapon - 1] ?? "weapon") : "arena";
   const detail = [weapon, kill.region === Region.HEAD ? "headshot" : "", `${Math.round(kill.distanceMm / 1000)} m`];

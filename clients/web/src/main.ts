@@ -1,18 +1,24 @@
-// The page: finds a live match, follows it, and the next one when it ends.
-import { ConnectError } from "@connectrpc/connect";
+// The page: finds a live match, follows it, and the next one when it ends; or plays a finished one again.
+import { Code, ConnectError } from "@connectrpc/connect";
 
 import { about, connectCombat, developmentToken } from "./api.js";
 import { showBoard, showKill } from "./board.js";
+import { Controls } from "./controls.js";
+import type { Session } from "./gen/arenamesh/combat/v1/session_pb.js";
 import { loadMap } from "./map.js";
-import { findSession, Match, type Watcher } from "./match.js";
+import { fetchReplay, findSession, Match, type Shown, type Watcher } from "./match.js";
 import { Meters } from "./meters.js";
+import { showPast } from "./past.js";
+import { Playback } from "./playback.js";
 import { Scene } from "./scene.js";
 
 const RETRY_MS = 1000;
 const FIGURES_MS = 500;
 const ROUND_TRIP_MS = 2000;
+const PAST_MS = 10_000;
 
 const origin = location.origin;
+const address = new URLSearchParams(location.search);
 const combat = connectCombat(origin, developmentToken(origin));
 const canvas = element("arena", HTMLCanvasElement);
 const feed = element("feed", HTMLOListElement);
@@ -23,12 +29,14 @@ const rows = element("board", HTMLTableElement).tBodies[0] as HTMLTableSectionEl
 const scene = new Scene(canvas);
 
 let match = new Match();
+let shown: Shown = match;
+let picture = (pageMs: number): void => scene.draw(match, match.positionMs(pageMs));
 let meters = new Meters();
 let sessionId = "";
 
 const watcher: Watcher = {
-  welcome(welcome, session) {
-    title.textContent = `${session.name} · ${welcome.mapId} · ${session.gameMode} · ${welcome.tickRateHz} Hz`;
+  welcome(_welcome, session) {
+    title.textContent = describe(session);
     notice.textContent = "";
     document.body.dataset["state"] = "live";
   },
@@ -44,17 +52,18 @@ const watcher: Watcher = {
 
 /** One match from finding it to its end. */
 async function watch(): Promise<void> {
-  const session = await findSession(combat, new URLSearchParams(location.search).get("session"));
+  const session = await findSession(combat, address.get("session"));
   if (!session) {
     say("No live match yet. Bots start one as soon as the mesh is up.");
     return;
   }
   sessionId = session.sessionId;
   match = new Match();
+  shown = match;
   meters = new Meters();
   feed.replaceChildren();
   scene.show(await loadMap(origin, session.mapId));
-  match.weapons = await weaponNames(session.ruleset?.name ?? "default", session.ruleset?.version ?? 1);
+  match.weapons = await weaponNames(session);
   await match.follow(combat, session, watcher, new AbortController().signal);
   say("The match is over. Waiting for the next one…");
 }
@@ -70,12 +79,52 @@ async function watchForEver(): Promise<never> {
   }
 }
 
+/** A finished match, from its start. */
+async function watchAgain(id: string): Promise<void> {
+  const session = await findSession(combat, id);
+  if (!session?.journalTick) {
+    say("Nothing of this match is recorded.");
+    return;
+  }
+  scene.show(await loadMap(origin, session.mapId));
+  const playback = new Playback(fetchReplay(combat, id), session.tickRateHz, session.journalTick, (problem) => {
+    const { code, rawMessage } = ConnectError.from(problem);
+    notice.textContent = rawMessage;
+    if (code === Code.FailedPrecondition && playback.following) playback.follow("");
+  });
+  playback.weapons = await weaponNames(session);
+  const controls = new Controls(element("controls", HTMLFormElement), playback, session.tickRateHz, () => {
+    scene.forget();
+    feed.replaceChildren();
+    notice.textContent = "";
+  });
+  title.textContent = describe(session);
+  document.body.dataset["state"] = "replay";
+  shown = playback;
+  let tick = 0;
+  picture = (pageMs) => {
+    for (const { event, timeMs } of playback.advance(pageMs)) {
+      scene.event(event, timeMs);
+      if (event.kind.case === "kill") showKill(feed, playback, event.kind.value);
+    }
+    scene.draw(playback, playback.positionMs, playback.following);
+    const { moment } = playback;
+    if (moment && moment.tick !== tick) meters.frame(moment.tick, moment.players.size, pageMs);
+    tick = moment?.tick ?? 0;
+    controls.show();
+  };
+}
+
+function describe(session: Session): string {
+  return `${session.name} · ${session.mapId} · ${session.gameMode} · ${session.tickRateHz} Hz`;
+}
+
 /** Names for the kill feed; without them it says only "weapon". */
-async function weaponNames(name: string, version: number): Promise<string[]> {
-  const answer = await fetch(`${origin}/rulesets/${name}-${version}.json`);
+async function weaponNames({ ruleset }: Session): Promise<string[]> {
+  const answer = await fetch(`${origin}/rulesets/${ruleset?.name ?? "default"}-${ruleset?.version ?? 1}.json`);
   if (!answer.ok) return [];
-  const ruleset = (await answer.json()) as { weapons: { name: string }[] };
-  return ruleset.weapons.map((weapon) => weapon.name);
+  const { weapons } = (await answer.json()) as { weapons: { name: string }[] };
+  return weapons.map((weapon) => weapon.name);
 }
 
 async function measureRoundTrip(): Promise<void> {
@@ -101,14 +150,26 @@ function element<T extends HTMLElement>(id: string, kind: new () => T): T {
 }
 
 function draw(pageMs: number): void {
-  scene.draw(match, pageMs);
+  picture(pageMs);
   requestAnimationFrame(draw);
 }
 
 requestAnimationFrame(draw);
 setInterval(() => {
   meters.show(figures);
-  showBoard(rows, match);
+  showBoard(rows, shown);
 }, FIGURES_MS);
 setInterval(() => void measureRoundTrip(), ROUND_TRIP_MS);
-void watchForEver();
+async function listPast(): Promise<void> {
+  try {
+    await showPast(element("past", HTMLUListElement), combat);
+  } catch {
+    // It is only a list; the match's own loop reports what is wrong.
+  }
+}
+
+setInterval(() => void listPast(), PAST_MS);
+void listPast();
+const again = address.get("replay");
+if (again) watchAgain(again).catch((problem: unknown) => say(ConnectError.from(problem).rawMessage));
+else void watchForEver();

@@ -1,13 +1,11 @@
-// Draws a match on the canvas, a little behind the newest snapshot so that motion is smooth.
+// Draws a match on the canvas, between two snapshots so that motion is smooth.
 import { Camera } from "./camera.js";
 import { Effects } from "./effects.js";
 import type { Event } from "./gen/arenamesh/combat/v1/event_pb.js";
 import { paintMap, type ArenaMap } from "./map.js";
-import type { Match } from "./match.js";
+import type { Shown } from "./match.js";
 import { between, FLAG_ALIVE, FLAG_PROTECTED, FLAG_SHIELDED, type Player } from "./snapshots.js";
 
-/** How far behind the newest snapshot the picture is, milliseconds: three ticks at 30 Hz. */
-const INTERPOLATION_MS = 100;
 const TEAM_COLOURS = ["#4cc9f0", "#f72585", "#80ed99", "#ffb703", "#b388eb", "#ff7f51"];
 
 /** Colour of a player: its team's, or its own in a free-for-all. */
@@ -36,23 +34,29 @@ export class Scene {
     this.#layOut();
   }
 
+  /** Drops what still flashes, when the match jumps to another time. */
+  forget(): void {
+    this.#effects = new Effects();
+  }
+
   event(event: Event, timeMs: number): void {
     this.#effects.add(event, timeMs);
   }
 
-  draw(match: Match, pageMs: number): void {
+  /** The match at an instant of its session clock; `marked` is the name of a player to point out. */
+  draw(match: Shown, nowMs: number, marked = ""): void {
     const context = this.#context;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.drawImage(this.#ground, 0, 0);
     context.scale(devicePixelRatio, devicePixelRatio);
-    const nowMs = pageMs - match.clockOffsetMs - INTERPOLATION_MS;
     const around = match.timeline.around(nowMs);
     if (!around) return;
     const { older, newer, share } = around;
     for (const projectile of newer.projectiles) this.#dot(projectile.xMm / 1000, projectile.yMm / 1000);
     this.#drawEffects(nowMs);
     for (const player of newer.players.values()) {
-      this.#player(between(older.players.get(player.slot), player, share), match.name(player.slot));
+      const name = match.name(player.slot);
+      this.#player(between(older.players.get(player.slot), player, share), name, name === marked);
     }
   }
 
@@ -64,7 +68,7 @@ export class Scene {
     this.#context.restore();
   }
 
-  #player(player: Player, name: string): void {
+  #player(player: Player, name: string, marked: boolean): void {
     const context = this.#context;
     const [x, y] = [this.#camera.x(player.x), this.#camera.y(player.y)];
     const radius = Math.max(this.#camera.length(0.45), 5);
@@ -82,6 +86,7 @@ export class Scene {
     context.moveTo(x, y);
     context.lineTo(x + Math.cos(player.yaw) * radius * 1.6, y - Math.sin(player.yaw) * radius * 1.6);
     context.stroke();
+    if (marked) ring(context, x, y, radius + 8, 1, "#ffd166");
     if (player.flags & (FLAG_PROTECTED | FLAG_SHIELDED)) ring(context, x, y, radius + 3, 1, "#e0fbfc");
     ring(context, x, y, radius + 1.5, Math.min(player.health / 100, 1), player.health > 35 ? "#80ed99" : "#ef476f");
     context.fillStyle = "rgb(237 242 244 / 75%)";

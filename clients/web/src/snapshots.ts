@@ -32,9 +32,14 @@ export const FLAG_SHIELDED = 64;
 const TURN = 2 * Math.PI;
 const MOMENTS_HELD = 256;
 
-/** The moments of a match, newest last. */
+/** The moments of a match, newest last; the oldest go first over `held`. */
 export class Timeline {
   #moments: Moment[] = [];
+  readonly #held: number;
+
+  constructor(held = MOMENTS_HELD) {
+    this.#held = held;
+  }
 
   get newest(): Moment | undefined {
     return this.#moments.at(-1);
@@ -56,7 +61,7 @@ export class Timeline {
       players.set(entity.slot, changed(players.get(entity.slot), entity));
     }
     this.#moments.push({ tick: snapshot.tick, timeMs, players, projectiles: snapshot.projectiles });
-    if (this.#moments.length > MOMENTS_HELD) this.#moments.shift();
+    if (this.#moments.length > this.#held) this.#moments.shift();
     return true;
   }
 

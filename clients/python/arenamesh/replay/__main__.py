@@ -131,7 +131,6 @@ COMMANDS: dict[str, Callable[[Mesh, argparse.Namespace], Coroutine[Any, Any, int
 
 def _row(session: session_pb2.Session) -> tuple[str, ...]:
     started = session.started_at.ToDatetime() if session.HasField("started_at") else None
-    ended = session.ended_at.ToDatetime() if session.HasField("ended_at") else None
     return (
         session.session_id,
         session_pb2.SessionStatus.Name(session.status).removeprefix("SESSION_STATUS_"),
@@ -139,7 +138,7 @@ def _row(session: session_pb2.Session) -> tuple[str, ...]:
         session.map_id,
         f"{session.player_count}/{session.max_players}",
         f"{started:%Y-%m-%d %H:%M:%S}" if started else "-",
-        clock(round((ended - started).total_seconds() * 1e6)) if started and ended else "-",
+        clock(session.journal_tick * 1_000_000 // session.tick_rate_hz),
         str(session.journal_sequence),
     )
 
