@@ -2,18 +2,28 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.chassis import profile
 
-Check = Callable[[], Awaitable[object]]
 _CHECK_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`ask` raises, or hangs, when the thing does not answer. Not `required`: without it the process does its
+    work all the same, and says so."""
+
+    ask: Callable[[], Awaitable[object]]
+    required: bool = True
+
+
 class Admin:
-    """`checks`: what must answer for the process to be ready, by name."""
+    """`checks`: what the process needs, or would like, by name. `/ready` is `ok`, `degraded` (200 too) when
+    something is away that is not required, or `unavailable` (503)."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = checks
@@ -48,11 +58,12 @@ class Admin:
         states = dict(
             zip(self._checks, await asyncio.gather(*map(_state, self._checks.values())), strict=True)
         )
+        away = [self._checks[name] for name, state in states.items() if state != "ok"]
+        ready = not self._draining and not any(check.required for check in away)
+        status = "unavailable" if not ready else "degraded" if away else "ok"
         if self._draining:
             states["process"] = "draining"
-        ready = all(state == "ok" for state in states.values())
-        body = {"status": "ok" if ready else "unavailable", "checks": states}
-        return web.json_response(body, status=200 if ready else 503)
+        return web.json_response({"status": status, "checks": states}, status=200 if ready else 503)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -74,7 +85,7 @@ class Admin:
 async def _state(check: Check) -> str:
     try:
         async with asyncio.timeout(_CHECK_S):
-            await check()
+            await check.ask()
     except Exception as error:
         return f"failed: {type(error).__name__}"
     return "ok"

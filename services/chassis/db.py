@@ -2,15 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self, TypeVar
 
 import asyncpg
 import structlog
 
 from services.chassis import clock
-from services.chassis.errors import Unavailable
-from services.chassis.metrics import DATABASE_RETRIES, DATABASE_SECONDS, DATABASE_WAIT_SECONDS
+from services.chassis.breaker import Breaker, Refused, State
+from services.chassis.errors import Overloaded, Unavailable
+from services.chassis.metrics import (
+    DATABASE_BREAKER,
+    DATABASE_BREAKER_OPENED,
+    DATABASE_RETRIES,
+    DATABASE_SECONDS,
+    DATABASE_SHED,
+    DATABASE_WAIT_SECONDS,
+)
+from services.chassis.settings import Settings
 
 T = TypeVar("T")
 Connection = asyncpg.pool.PoolConnectionProxy
@@ -24,21 +33,57 @@ class NestedAcquireError(Exception):
     """A caller that holds a connection asked for another: under load that is a deadlock."""
 
 
-class Database:
-    """The only caller of the pool. A fault of the connection becomes Unavailable (DATABASE_UNAVAILABLE)."""
+class DatabaseUnavailable(Unavailable):
+    """DATABASE_UNAVAILABLE: a fault of the connection or the server, not of a statement."""
 
-    def __init__(self, pool: asyncpg.Pool, wait_s: float) -> None:
+    def __init__(self, retry_after_s: float = 1.0) -> None:
+        super().__init__(
+            "The database does not answer.", reason="DATABASE_UNAVAILABLE", retry_after_s=retry_after_s
+        )
+
+
+class Database:
+    """The only caller of the pool. A fault of the connection becomes DatabaseUnavailable; after some in a row
+    callers are told so at once, until the server answers again (`breaker.py`)."""
+
+    def __init__(self, pool: asyncpg.Pool, wait_s: float, waiting: int, breaker: Breaker) -> None:
         self._pool = pool
         self._wait_s = wait_s
+        self._waiting_limit = waiting
+        self._waiting = 0
+        self._breaker = breaker
         self._holders: set[asyncio.Task[Any] | None] = set()
 
     @classmethod
-    async def connect(cls, url: str, *, size: int, wait_s: float, command_s: float) -> "Database":
-        """Opens the pool; fails when the server cannot be reached."""
+    async def connect(
+        cls,
+        url: str,
+        *,
+        size: int,
+        wait_s: float,
+        command_s: float,
+        waiting: int = 200,
+        failures: int = 5,
+        open_s: float = 1.0,
+    ) -> Self:
+        """Opens the pool; fails when the server cannot be reached. For the limits see the settings."""
         pool = await asyncpg.create_pool(
             url, min_size=1, max_size=size, timeout=wait_s, command_timeout=command_s
         )
-        return cls(pool, wait_s)
+        return cls(pool, wait_s, waiting, Breaker(failures=failures, open_s=open_s, changed=_told))
+
+    @classmethod
+    async def of(cls, settings: Settings) -> Self:
+        """As the settings say."""
+        return await cls.connect(
+            settings.database_url.get_secret_value(),
+            size=settings.database_pool,
+            wait_s=settings.database_wait_s,
+            command_s=settings.database_command_s,
+            waiting=settings.database_waiting,
+            failures=settings.database_failures,
+            open_s=settings.database_open_s,
+        )
 
     async def close(self) -> None:
         """Waits for held connections, then cuts them."""
@@ -53,23 +98,74 @@ class Database:
         """A connection outside any transaction.
 
         Raises:
-            Unavailable: none became free in time, the server is away, or a statement took too long.
+            DatabaseUnavailable: none became free in time, the server is away or was so just now, or a
+                statement took too long.
+            Overloaded: too many callers wait for one.
             NestedAcquireError: the caller holds one.
         """
         task = asyncio.current_task()
         if task in self._holders:
             raise NestedAcquireError
+        try:
+            probing = self._breaker.admit()
+        except Refused as refused:
+            raise DatabaseUnavailable(refused.retry_after_s) from refused
+        try:
+            connection = await self._acquire(probing)
+            self._holders.add(task)
+            try:
+                with unavailable():
+                    yield connection
+            except DatabaseUnavailable:
+                _cut(connection)
+                raise
+            finally:
+                self._holders.discard(task)
+                await self._release(connection)
+        except DatabaseUnavailable:
+            self._breaker.fail(probe=probing)
+            raise
+        except (Overloaded, asyncio.CancelledError, GeneratorExit):
+            if probing:
+                self._breaker.withdraw()
+            raise
+        except BaseException:
+            self._breaker.succeed(probe=probing)  # whatever it is, the server answered
+            raise
+        self._breaker.succeed(probe=probing)
+
+    async def _acquire(self, probing: bool) -> Connection:
+        if self._waiting >= self._waiting_limit:
+            DATABASE_SHED.inc()
+            raise Overloaded(
+                "Too many requests wait for the database.", reason="DATABASE_OVERLOADED", retry_after_s=1.0
+            )
         begin = clock.monotonic_s()
-        with unavailable():
-            connection = await self._pool.acquire(timeout=self._wait_s)
-        DATABASE_WAIT_SECONDS.observe(clock.monotonic_s() - begin)
-        self._holders.add(task)
+        self._waiting += 1
         try:
             with unavailable():
-                yield connection
+                connection = await self._pool.acquire(timeout=self._wait_s)
+                if probing:
+                    await self._probe(connection)
         finally:
-            self._holders.discard(task)
+            self._waiting -= 1
+        DATABASE_WAIT_SECONDS.observe(clock.monotonic_s() - begin)
+        return connection
+
+    async def _probe(self, connection: Connection) -> None:
+        """So that the caller that happens to probe does not wait out its own statements."""
+        try:
+            await connection.execute("SELECT 1", timeout=self._wait_s)
+        except BaseException:
+            _cut(connection)
+            raise
+
+    async def _release(self, connection: Connection) -> None:
+        try:
             await self._pool.release(connection)
+        except (*_FAULTS, asyncpg.PostgresError) as error:
+            # The pool has thrown it away; what the caller did on it is done.
+            _log.warning("connection dropped", error=repr(error))
 
     async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs `work` in a transaction; on SQLSTATE class 40 again, at most MAX_ATTEMPTS times in all.
@@ -91,7 +187,12 @@ class Database:
 
     async def _once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         async with self.connection() as connection, connection.transaction():
-            return await work(connection)
+            try:
+                return await work(connection)
+            except BaseException as error:
+                if _is_fault(error):
+                    _cut(connection)  # its ROLLBACK would wait as long again
+                raise
 
     async def ping(self) -> None:
         """Raises Unavailable unless a trivial query answers."""
@@ -99,27 +200,45 @@ class Database:
             await connection.execute("SELECT 1")
 
 
-class unavailable:  # noqa: N801
-    """Turns "the database is not there" into the caller's Unavailable; statements' own errors pass."""
+_FAULTS = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    # A session that the server ended while a statement was on its way confuses asyncpg (its issue 1069).
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+)
 
-    _FAULTS = (
-        OSError,
-        TimeoutError,
-        asyncpg.InterfaceError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.CannotConnectNowError,
-        asyncpg.AdminShutdownError,
-        asyncpg.TooManyConnectionsError,
-        asyncpg.QueryCanceledError,
-    )
+
+def _cut(connection: Connection) -> None:
+    """Nothing more is waited for on it; the pool makes another."""
+    with suppress(asyncpg.InterfaceError):  # cut before
+        connection.terminate()
+
+
+def _is_fault(error: BaseException | None) -> bool:
+    # An InterfaceError that is also a ValueError is an argument of the wrong type: our bug.
+    return isinstance(error, _FAULTS) and not isinstance(error, ValueError)
+
+
+class unavailable:  # noqa: N801
+    """Turns "the database is not there" into DatabaseUnavailable; statements' own errors pass."""
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _cls: type[BaseException] | None, error: BaseException | None, _tb: object) -> None:
-        # An InterfaceError that is also a ValueError is an argument of the wrong type: our bug.
-        if isinstance(error, self._FAULTS) and not isinstance(error, ValueError):
+        if _is_fault(error):
             _log.warning("database unavailable", error=repr(error))
-            raise Unavailable(
-                "The database does not answer.", reason="DATABASE_UNAVAILABLE", retry_after_s=1.0
-            ) from error
+            raise DatabaseUnavailable from error
+
+
+def _told(state: State) -> None:
+    DATABASE_BREAKER.set(state)
+    if state is State.OPEN:
+        DATABASE_BREAKER_OPENED.inc()
+    _log.warning("database circuit", state=state.name)

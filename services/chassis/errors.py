@@ -87,6 +87,10 @@ class Unavailable(DomainError):
     """Not now, or not here; trying again can help."""
 
 
+class Overloaded(Unavailable):
+    """Not now, because too many ask. Told early, before anything was done."""
+
+
 class DataLoss(DomainError):
     """What was stored is not what was written."""
 

@@ -24,6 +24,9 @@ DATABASE_WAIT_SECONDS = Histogram("database_wait_seconds", "Wait for a connectio
 DATABASE_SECONDS = Histogram(
     "database_transaction_seconds", "Transaction, retries included.", buckets=_SECONDS
 )
+DATABASE_SHED = Counter("database_shed", "Callers refused because too many waited for a connection.")
+DATABASE_BREAKER = Gauge("database_breaker_state", "The database circuit: 0 closed, 1 half-open, 2 open.")
+DATABASE_BREAKER_OPENED = Counter("database_breaker_opened", "Times that the database circuit opened.")
 DATABASE_RETRIES = Counter("database_retries", "Transactions tried again, by SQLSTATE.", ("sqlstate",))
 
 OUTBOX_WAITING = Gauge(

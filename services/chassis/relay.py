@@ -1,26 +1,25 @@
 """Sends what waits in the outbox to the bus: in order, nothing left out, at least once.
 
-One relay works for a schema at a time, by an advisory lock on a connection of its own; the others stand by.
-The lock goes with the connection, so a relay that died or hangs is replaced.
+One process relays for a schema at a time (`singleton.py`); the others stand by.
 """
 
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
-import asyncpg
 import structlog
 
 from services.chassis import clock
 from services.chassis.bus.port import Bus, Message
+from services.chassis.db import Connection, Database
 from services.chassis.errors import Unavailable
 from services.chassis.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_RELAYED, OUTBOX_WAITING
 from services.chassis.outbox import START, Outbox, Position, Row
+from services.chassis.settings import Settings
 
 _log = structlog.get_logger()
-# A relay that has not said anything for this long has its connection, and so its lock, taken by the server.
-_SILENT_S = 10
-_OBSERVE_S = 1.0
+_WATCH_S = 1.0
 _PURGE_S = 60.0
 _PURGE_ROWS = 10_000
 
@@ -34,123 +33,106 @@ class RelayLimits:
     backoff_s: float
     keep: timedelta
 
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            batch=settings.outbox_batch,
+            poll_s=settings.outbox_poll_s,
+            backoff_s=settings.outbox_backoff_s,
+            keep=timedelta(hours=settings.outbox_keep_hours),
+        )
+
 
 class Relay:
-    """The relay of one outbox. `start`, then `close`; in between it heals itself."""
+    """The relay of one outbox: the work of a `Singleton`. Should two ever send at once, each event still
+    comes in its place first; what comes a second time may come late."""
 
-    def __init__(self, url: str, outbox: Outbox, bus: Bus, limits: RelayLimits) -> None:
-        self._url = url
+    def __init__(self, database: Database, outbox: Outbox, bus: Bus, limits: RelayLimits) -> None:
+        self._database = database
         self._outbox = outbox
         self._bus = bus
         self._limits = limits
         self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._waiting = OUTBOX_WAITING.labels(outbox.schema)
         self._oldest = OUTBOX_OLDEST_SECONDS.labels(outbox.schema)
         self._relayed = OUTBOX_RELAYED.labels(outbox.schema)
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name=f"relay {self._outbox.schema}")
 
     def wake(self) -> None:
         """Something was committed just now. Without it the next poll finds it."""
         self._woken.set()
 
-    async def close(self) -> None:
-        """Stops where it is; what was sent and not noted is sent again by the next relay."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        """Connects again after every fault."""
-        while True:
-            try:
-                await self._connected()
-            except Exception:
-                # Nobody awaits this task: a fault that is not of the connection must be heard as well.
-                _log.exception("relay interrupted", schema=self._outbox.schema)
-            await asyncio.sleep(self._limits.backoff_s)
-
-    async def _connected(self) -> None:
-        connection = await asyncpg.connect(
-            self._url,
-            timeout=_SILENT_S,
-            command_timeout=_SILENT_S,
-            server_settings={
-                "application_name": f"relay {self._outbox.schema}",
-                "idle_session_timeout": f"{_SILENT_S}s",
-                "tcp_keepalives_idle": f"{_SILENT_S}",
-                "tcp_keepalives_interval": "1",
-                "tcp_keepalives_count": "3",
-            },
-        )
+    async def run(self) -> None:
+        """Until cancelled. While the bus or the database is away, events wait."""
+        pause_s, adopted = self._limits.poll_s, False
+        watching = asyncio.create_task(self._watch())
         try:
-            lock = "SELECT pg_try_advisory_lock(hashtext($1))"
-            # The query keeps a standby's session from counting as silent.
-            while not await connection.fetchval(lock, f"relay {self._outbox.schema}"):  # noqa: ASYNC110
-                await asyncio.sleep(self._limits.backoff_s)
-            await self._working(connection)
+            while True:
+                try:
+                    if not adopted:
+                        adopted = await self._adopt()
+                    if await self._send() < self._limits.batch:
+                        await self._pause()
+                    pause_s = self._limits.poll_s
+                except Unavailable as error:
+                    _log.warning("events wait", schema=self._outbox.schema, reason=error.reason)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, self._limits.backoff_s)
         finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
             self._waiting.set(0)
             self._oldest.set(0)
-            connection.terminate()
 
-    async def _working(self, connection: asyncpg.Connection) -> None:
-        """With the lock held."""
-        _log.info("relay at work", schema=self._outbox.schema)
-        if await self._outbox.adopt(connection):
-            _log.warning("the outbox comes from another database cluster: all of it is sent again")
-        observe_at = purge_at = clock.monotonic_s()
-        backoff_s = self._limits.poll_s
-        while True:
-            now = clock.monotonic_s()
-            if now >= observe_at:
-                observe_at = now + _OBSERVE_S
-                await self._observe(connection)
-            if now >= purge_at:
-                full = await self._outbox.purge(connection, self._limits.keep, _PURGE_ROWS) == _PURGE_ROWS
-                purge_at = now if full else now + _PURGE_S
-            self._woken.clear()
-            try:
-                if await self._send(connection) < self._limits.batch:
-                    await self._pause()
-                backoff_s = self._limits.poll_s
-            except Unavailable as error:
-                _log.warning("the bus is away: events wait", schema=self._outbox.schema, error=repr(error))
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, self._limits.backoff_s)
+    async def _adopt(self) -> bool:
+        async with self._database.connection() as connection:
+            if await self._outbox.adopt(connection):
+                _log.warning("the outbox comes from another database cluster: all of it is sent again")
+        return True
 
-    async def _send(self, connection: asyncpg.Connection) -> int:
+    async def _send(self) -> int:
         """Sends one batch; returns how many."""
-        checkpoint = await self._remembered(connection)
-        rows = await self._outbox.read(connection, checkpoint, self._limits.batch)
+        self._woken.clear()
+        marked = await self._bus.marked(self._outbox.schema)
+        async with self._database.connection() as connection:
+            checkpoint = await self._remembered(connection, marked)
+            rows = await self._outbox.read(connection, checkpoint, self._limits.batch)
         if not rows:
             return 0
         for topic, messages in _by_topic(rows).items():
             await self._bus.publish(topic, messages)
         last = rows[-1].position
         await self._bus.mark(self._outbox.schema, str(last))
-        if await self._outbox.move(connection, checkpoint, last):
-            self._relayed.inc(len(rows))
+        async with self._database.connection() as connection:
+            if await self._outbox.move(connection, checkpoint, last):
+                self._relayed.inc(len(rows))
         return len(rows)
 
-    async def _remembered(self, connection: asyncpg.Connection) -> Position:
+    async def _remembered(self, connection: Connection, marked: str | None) -> Position:
         """The checkpoint, set back when the bus has forgotten something that it had taken."""
         checkpoint = await self._outbox.checkpoint(connection)
-        if checkpoint == START:
+        known = START if marked is None else Position.parse(marked)
+        if known >= checkpoint or not await self._outbox.move(connection, checkpoint, known):
             return checkpoint
-        text = await self._bus.marked(self._outbox.schema)
-        marked = START if text is None else Position.parse(text)
-        if marked >= checkpoint or not await self._outbox.move(connection, checkpoint, marked):
-            return checkpoint
-        _log.warning("the bus forgot what it had taken: sent again", since=str(marked))
-        return marked
+        _log.warning("the bus forgot what it had taken: sent again", since=str(known))
+        return known
 
-    async def _observe(self, connection: asyncpg.Connection) -> None:
-        count, oldest_s = await self._outbox.waiting(connection, await self._outbox.checkpoint(connection))
-        self._waiting.set(count)
-        self._oldest.set(oldest_s)
+    async def _watch(self) -> None:
+        """Says how much waits, and forgets what was sent long ago."""
+        purge_at_s = clock.monotonic_s()
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    checkpoint = await self._outbox.checkpoint(connection)
+                    count, oldest_s = await self._outbox.waiting(connection, checkpoint)
+                    self._waiting.set(count)
+                    self._oldest.set(oldest_s)
+                    if clock.monotonic_s() >= purge_at_s:
+                        gone = await self._outbox.purge(connection, self._limits.keep, _PURGE_ROWS)
+                        if gone < _PURGE_ROWS:
+                            purge_at_s = clock.monotonic_s() + _PURGE_S
+            except Unavailable as error:
+                _log.warning("the outbox is not watched", schema=self._outbox.schema, reason=error.reason)
+            await asyncio.sleep(_WATCH_S)
 
     async def _pause(self) -> None:
         try:

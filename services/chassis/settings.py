@@ -31,8 +31,15 @@ class Settings(BaseSettings):
     """Connections of this process. All workers together must stay under 50. Over it: callers wait."""
     database_wait_s: float = Field(default=2.0, gt=0)
     """How long a caller waits for a connection before UNAVAILABLE."""
-    database_command_s: float = Field(default=5.0, gt=0)
-    """How long one statement may run before UNAVAILABLE."""
+    database_command_s: float = Field(default=3.0, gt=0)
+    """How long one statement may run before UNAVAILABLE. Below `request_timeout_s`: a call that is cancelled
+    says nothing about the database, a statement that ran out of time does."""
+    database_waiting: int = Field(default=200, ge=1)
+    """Callers that may wait for a connection. Over it: RESOURCE_EXHAUSTED at once."""
+    database_failures: int = Field(default=5, ge=1)
+    """Faults of the database in a row after which it counts as away. From then on: UNAVAILABLE at once."""
+    database_open_s: float = Field(default=1.0, gt=0)
+    """How long it counts as away until one caller may try again; also the retry hint."""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
 
     bus_kind: Literal["inmem", "redis"] = "redis"

@@ -27,7 +27,13 @@ class Singleton:
         while True:
             try:
                 await self._connected(work)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (
+                OSError,
+                TimeoutError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,  # see db.py
+            ) as error:
                 _log.warning("cannot hold the lock", work=self._name, error=repr(error))
             await asyncio.sleep(self._standby_s)
 

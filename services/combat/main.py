@@ -11,8 +11,10 @@ import asyncpg
 import structlog
 from arenamesh.combat.v1 import service_pb2
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from services.chassis import logging, migrate
+from services.chassis.admin import Check
 from services.chassis.auth import Verifier
 from services.chassis.db import Database
 from services.chassis.errors import DomainError
@@ -53,13 +55,8 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
         SchemaError: the database is not migrated, or newer.
     """
     catalogue = Catalogue(settings.data_dir)
-    database = await Database.connect(
-        settings.database_url.get_secret_value(),
-        size=settings.database_pool,
-        wait_s=settings.database_wait_s,
-        command_s=settings.database_command_s,
-    )
-    redis = Redis.from_url(settings.redis_url.get_secret_value())
+    database = await Database.of(settings)
+    redis = _redis(settings)
     store = SessionStore()
     journal = PostgresJournal(
         settings.database_url.get_secret_value(),
@@ -124,7 +121,7 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
                 longer_s={"VerifyReplay": settings.verify_timeout_s},
                 service_metrics=COMBAT,
             ),
-            checks={"postgresql": database.ping, "redis": redis.ping},
+            checks={"postgresql": Check(database.ping), "redis": Check(redis.ping, required=False)},
             on_drain=drain,
         )
     finally:
@@ -133,6 +130,15 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
         await journal.close()
         await redis.aclose()
         await database.close()
+
+
+def _redis(settings: CombatSettings) -> Redis:
+    """Nothing of a match is there, so nothing waits for it for long."""
+    return Redis.from_url(
+        settings.redis_url.get_secret_value(),
+        socket_timeout=settings.bus_timeout_s,
+        socket_connect_timeout=settings.bus_timeout_s,
+    )
 
 
 async def serve(settings: CombatSettings) -> None:
@@ -153,15 +159,18 @@ async def migrate_schema(settings: CombatSettings) -> None:
 
 
 async def check(settings: CombatSettings) -> None:
-    """Whether `serve` would start: settings, data files, database, schema, Redis."""
+    """Whether `serve` would start: settings, data files, database, schema. Says whether Redis is there."""
     Catalogue(settings.data_dir)
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     try:
         await migrate.check(connection, SCHEMA, migrations())
     finally:
         await connection.close()
-    async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
-        await redis.ping()
+    async with _redis(settings) as redis:
+        try:
+            await redis.ping()
+        except RedisError as error:
+            _log.warning("redis is away: combat does without", error=repr(error))
     _log.info("ready to serve")
 
 

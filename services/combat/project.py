@@ -7,14 +7,13 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any
 
 import structlog
 
-from services.chassis import bus as bus_of
 from services.chassis import clock, migrate
-from services.chassis.admin import Admin
+from services.chassis.admin import Admin, Check
+from services.chassis.bus import connect
 from services.chassis.db import Database
 from services.chassis.errors import Unavailable
 from services.chassis.outbox import Outbox
@@ -41,6 +40,7 @@ async def project(settings: CombatSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with _opened(settings) as (database, journal):
+        bus = connect(settings)
         limits = ProjectionLimits(
             poll_s=settings.projection_poll_s,
             sessions=settings.projection_sessions,
@@ -49,17 +49,24 @@ async def project(settings: CombatSettings) -> None:
             retry_s=settings.projection_retry_s,
         )
         projector = Projector(database, journal, Catalogue(settings.data_dir), Outbox(SCHEMA), limits)
+        relay = Relay(database, Outbox(SCHEMA), bus, RelayLimits.of(settings))
+        relays = Singleton(settings.database_url.get_secret_value(), f"relay {SCHEMA}", standby_s=_STANDBY_S)
         turn = Singleton(settings.database_url.get_secret_value(), "combat projector", standby_s=_STANDBY_S)
-        admin = Admin({"postgresql": database.ping})
-        async with _relaying(settings):
-            port = await admin.start(settings.host, settings.admin_port)
-            _log.info("projecting", admin_port=port)
-            try:
-                await _until(stopped, turn.run(projector.run), _retain(database, settings.journal_days))
-            finally:
-                admin.drain()
-                await admin.stop()
-    _log.info("stopped")
+        admin = Admin({"postgresql": Check(database.ping), "bus": Check(bus.ping, required=False)})
+        port = await admin.start(settings.host, settings.admin_port)
+        _log.info("projecting", admin_port=port)
+        try:
+            await _until(
+                stopped,
+                turn.run(projector.run),
+                relays.run(relay.run),
+                _retain(database, settings.journal_days),
+            )
+        finally:
+            admin.drain()
+            await admin.stop()
+            await bus.close()
+            _log.info("stopped")
 
 
 async def rebuild(settings: CombatSettings, session_id: str) -> None:
@@ -76,12 +83,7 @@ async def rebuild(settings: CombatSettings, session_id: str) -> None:
 @asynccontextmanager
 async def _opened(settings: CombatSettings) -> AsyncIterator[tuple[Database, PostgresJournal]]:
     url = settings.database_url.get_secret_value()
-    database = await Database.connect(
-        url,
-        size=settings.database_pool,
-        wait_s=settings.database_wait_s,
-        command_s=settings.database_command_s,
-    )
+    database = await Database.of(settings)
     journal = PostgresJournal(
         url, database, wait_s=settings.database_wait_s, command_s=settings.database_command_s
     )
@@ -92,24 +94,6 @@ async def _opened(settings: CombatSettings) -> AsyncIterator[tuple[Database, Pos
     finally:
         await journal.close()
         await database.close()
-
-
-@asynccontextmanager
-async def _relaying(settings: CombatSettings) -> AsyncIterator[None]:
-    bus = bus_of.connect(settings)
-    limits = RelayLimits(
-        batch=settings.outbox_batch,
-        poll_s=settings.outbox_poll_s,
-        backoff_s=settings.outbox_backoff_s,
-        keep=timedelta(hours=settings.outbox_keep_hours),
-    )
-    relay = Relay(settings.database_url.get_secret_value(), Outbox(SCHEMA), bus, limits)
-    relay.start()
-    try:
-        yield
-    finally:
-        await relay.close()
-        await bus.close()
 
 
 async def _until(stopped: asyncio.Event, *work: Awaitable[None]) -> None:

@@ -17,6 +17,7 @@ import grpc
 import pytest
 from arenamesh.combat.v1 import play_pb2, service_pb2_grpc, session_pb2
 
+from tests.support import redis as redis_server
 from tests.support import tokens
 from tests.support.postgres import Postgres
 from tests.support.worker import Worker, reason, worker
@@ -164,15 +165,56 @@ async def test_health_and_readiness(combat: Worker) -> None:
     assert json.loads(body)["checks"] == {"postgresql": "ok", "redis": "ok"}
 
 
-async def test_not_ready_without_redis(database_url: str) -> None:
+async def readiness(combat: Worker) -> tuple[int, str, str]:
+    """The status code, the status, and the state of Redis; PostgreSQL must be well."""
+    code, body = await fetch(f"{combat.admin}/ready")
+    document = json.loads(body)
+    assert document["checks"]["postgresql"] == "ok"
+    return code, document["status"], document["checks"]["redis"].split(":")[0]
+
+
+async def test_combat_does_without_redis_from_the_start(database_url: str) -> None:
     async with worker(database_url=database_url, redis_url="redis://127.0.0.1:1/0") as combat:
-        status, body = await fetch(f"{combat.admin}/ready")
-        assert status == 503
-        checks = json.loads(body)["checks"]
-        assert checks["postgresql"] == "ok"
-        assert checks["redis"].startswith("failed")
-        # Combat itself goes on.
+        assert await readiness(combat) == (200, "degraded", "failed")
         assert (await combat.create()).status == session_pb2.SESSION_STATUS_WAITING
+
+
+async def test_redis_dies_hangs_and_comes_back_under_a_match(database_url: str) -> None:
+    limits = {"bus_timeout_s": 0.2}
+    with redis_server.server() as redis:
+        async with worker(database_url=database_url, redis_url=redis.url, **limits) as combat:
+            session = await combat.create()
+            await combat.join(session.session_id, "ann")
+            await combat.begin(session.session_id)
+            stream = await combat.play(session.session_id, tokens.game_server())
+            sequence = 0
+
+            async def told() -> None:
+                """A verdict that is durable, and a call."""
+                nonlocal sequence
+                sequence += 1
+                damage = play_pb2.Damage(
+                    target=0, amount_milli=1, source=play_pb2.DAMAGE_SOURCE_SCRIPT, bypass=True
+                )
+                command = play_pb2.Command(slot=0, sequence=sequence, damage=damage)
+                (verdict,) = await stream.commands(command)
+                assert (verdict.sequence, verdict.journal_sequence > 0) == (sequence, True)
+                assert (await combat.get(session.session_id)).player_count == 1
+
+            await told()
+            assert await readiness(combat) == (200, "ok", "ok")
+            await asyncio.to_thread(redis.kill)
+            await told()
+            assert await readiness(combat) == (200, "degraded", "failed")
+            await asyncio.to_thread(redis.start)
+            assert await readiness(combat) == (200, "ok", "ok")
+            redis.pause()
+            await told()
+            assert await readiness(combat) == (200, "degraded", "failed")
+            await told()
+            redis.resume()
+            assert await readiness(combat) == (200, "ok", "ok")
+            await told()
 
 
 async def test_not_ready_while_draining(combat: Worker) -> None:

