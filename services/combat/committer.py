@@ -1,7 +1,9 @@
 """Makes what was judged durable: one commit at a time for every match of the process.
 
 The next commit starts when the last one returns and takes whatever was judged meanwhile, so a quiet worker
-commits at once, a busy one commits more at a time, and nobody waits longer than two commits. A commit whose
+commits at once, a busy one commits more at a time, and nobody waits longer than two commits. Busy ones begin
+at least BUSY_GAP_S apart: a commit costs what judging several frames does, and the replies it releases bring
+the next frames anyway. A commit whose
 outcome is unknown is repeated as it was until the store has said what became of it; what is judged in the
 meantime waits behind it. Knows no database: pure asyncio over `JournalStore`.
 """
@@ -31,6 +33,8 @@ from services.combat.ports import JournalStore, Segment
 _log = structlog.get_logger()
 _FIRST_RETRY_S = 0.01
 _LAST_RETRY_S = 0.25
+BUSY_GAP_S = 0.002
+BUSY_RECORDS = 8
 
 
 class Journaled(Protocol):
@@ -203,6 +207,7 @@ class Committer:
     # -- committing -------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             since = self._demanded_at if self._demanded else 0.0
             for match in list(self._demanded):
@@ -210,11 +215,15 @@ class Committer:
             self._demanded.clear()
             if self._backlog:
                 self._in_flight, self._backlog = self._backlog, {}
-                await self._commit(since)
+                next_at = loop.time() + BUSY_GAP_S
+                records = await self._commit(since)
+                early_s = next_at - loop.time()
+                if records >= BUSY_RECORDS and early_s > 0 and not self._closing:
+                    await asyncio.sleep(early_s)
             elif self._closing:
                 return
             else:
-                self._awake = asyncio.get_running_loop().create_future()
+                self._awake = loop.create_future()
                 await self._awake
                 self._awake = None
 
@@ -222,8 +231,9 @@ class Committer:
         if self._awake is not None and not self._awake.done():
             self._awake.set_result(None)
 
-    async def _commit(self, since: float) -> None:
-        """Commits what is in flight, however often it must ask. `since`: when somebody began to wait."""
+    async def _commit(self, since: float) -> int:
+        """Commits what is in flight, however often it must ask, and returns how many records that were.
+        `since`: when somebody began to wait."""
         batch = self._in_flight
         segments = list(batch.values())
         begin = clock.monotonic_s()
@@ -235,7 +245,8 @@ class Committer:
         now = clock.monotonic_s()
         COMBAT_COMMIT_SECONDS.observe(now - begin)
         COMBAT_COMMIT_SEGMENTS.observe(len(segments))
-        COMBAT_COMMIT_RECORDS.observe(sum(segment.last - segment.first + 1 for segment in segments))
+        records = sum(segment.last - segment.first + 1 for segment in segments)
+        COMBAT_COMMIT_RECORDS.observe(records)
         size = sum(map(_size, segments))
         COMBAT_COMMIT_BYTES.observe(size)
         if since:
@@ -251,6 +262,7 @@ class Committer:
                 self._release(match, segment.last)
         if self.stalled and self._pending <= self._pending_limit:
             self._recover()
+        return records
 
     async def _insist(self, segments: list[Segment]) -> frozenset[str]:
         """Asks with the same segments until the store says what became of them."""

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.errors import Unavailable
-from services.combat.committer import Committer, Journaled
+from services.combat.committer import BUSY_GAP_S, BUSY_RECORDS, Committer, Journaled
 from services.combat.ports import Save, Segment
 from tests.support.virtual_time import run
 
@@ -180,6 +180,28 @@ def test_what_comes_up_during_a_commit_shares_the_next_one() -> None:
             assert now() == 0
             assert spans(await made.store.answer()) == [("c", 1, 1)]
             assert now() == FLUSH_S
+
+    run(scenario())
+
+
+def test_busy_commits_begin_apart_quiet_ones_at_once() -> None:
+    async def scenario() -> None:
+        async with world() as made:
+            match = made.match()
+            for records, began in ((BUSY_RECORDS, 0.0), (1, BUSY_GAP_S), (BUSY_RECORDS - 1, BUSY_GAP_S)):
+                match.judge(records)
+                made.committer.demand(match)
+                await made.store.answer()
+                assert now() == pytest.approx(began)
+            match.judge(BUSY_RECORDS)
+            made.committer.demand(match)
+            _, answer = await made.store.asked.get()
+            await asyncio.sleep(BUSY_GAP_S)
+            answer.set_result(frozenset())
+            match.judge()
+            made.committer.demand(match)
+            await made.store.answer()
+            assert now() == pytest.approx(2 * BUSY_GAP_S)
 
     run(scenario())
 
