@@ -341,7 +341,7 @@ def _joined(first: Segment, second: Segment) -> Segment:
 
 
 def _unavailable() -> Unavailable:
-    return Unavailable("The journal does not answer.", reason="JOURNAL_UNAVAILABLE", retry_after_s=1.0)
+    return Unavailable("The journal does not answer.", reason="JOURNAL_UNAVAILABLE", retry_after_s=0.5)
 
 
 def _moved() -> Unavailable:

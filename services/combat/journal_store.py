@@ -64,7 +64,7 @@ class PostgresJournal:
                 # A full disk, a lost deadlock, a server that became read only: nothing was written.
                 _log.error("commit refused", error=repr(error))
                 raise Unavailable(
-                    "The journal cannot be written.", reason="JOURNAL_UNAVAILABLE", retry_after_s=1.0
+                    "The journal cannot be written.", reason="JOURNAL_UNAVAILABLE", retry_after_s=0.5
                 ) from error
             raise
 

@@ -65,7 +65,8 @@ class Match:
         self._emptying: asyncio.TimerHandle | None = None
         self._away: dict[int, asyncio.TimerHandle] = {}
         self._players: dict[int, Viewer] = {}
-        self._others: dict[Viewer, None] = {}
+        # Game servers and spectators; True: it speaks for every seat.
+        self._others: dict[Viewer, bool] = {}
         # Whose seat is given up, until that is durable.
         self._leaving: dict[Viewer, None] = {}
         self._waiting: list[Waiter] = []
@@ -110,7 +111,8 @@ class Match:
             viewer.stop()
 
     def resume(self) -> None:
-        """Goes on where the match stands. Players who are not connected have `reconnect_seconds` from now."""
+        """Goes on where the match stands. Players who are not connected have `reconnect_seconds` from now,
+        unless they need no stream: a game server speaks for them, or single calls come."""
         self.suspended = False
         if self.arena.active:
             self._run()
@@ -120,7 +122,7 @@ class Match:
             self._watch_empty()
             for slot in range(self.session.max_players):
                 if slot not in self._players and (player_id := self.arena.player(slot)):
-                    self._expect(slot, player_id)
+                    self._expect(slot, player_id, self.arena.last_sequence(slot))
 
     def rebuild(self, arena: Arena) -> None:
         """Another arena in the place of one in which nothing has happened; whoever came meanwhile has to
@@ -343,23 +345,28 @@ class Match:
         if not self.suspended and not self.arena.ended:
             self._expect(slot, player_id)
 
-    def _expect(self, slot: int, player_id: str) -> None:
+    def _expect(self, slot: int, player_id: str, judged: int | None = None) -> None:
+        """`judged`: the seat's last command, when nobody knows whether the player ever had a stream."""
         self._away[slot] = self._loop.call_later(
-            self._settings.reconnect_seconds, self._time_out, slot, player_id, context=self._context
+            self._settings.reconnect_seconds, self._time_out, slot, player_id, judged, context=self._context
         )
 
-    def _time_out(self, slot: int, player_id: str) -> None:
+    def _time_out(self, slot: int, player_id: str, judged: int | None) -> None:
         self._away.pop(slot, None)
-        if self.arena.seat(player_id) == slot:
+        if self.arena.seat(player_id) != slot:
+            return
+        spoken_for = any(self._others.values()) or self.arena.last_sequence(slot) != judged
+        if judged is None or not spoken_for:
             self.leave(player_id, event_pb2.LEAVE_REASON_TIMED_OUT)
 
-    def attach_other(self, viewer: Viewer, *, limit: int, kind: str) -> None:
-        """A game server's stream or a spectator. Raises ResourceExhausted over `limit` of its kind."""
+    def attach_other(self, viewer: Viewer, *, limit: int, kind: str, speaks: bool = False) -> None:
+        """A game server's stream, which speaks for every seat, or a spectator. Raises ResourceExhausted over
+        `limit` of its kind."""
         if sum(type(other) is type(viewer) for other in self._others) >= limit:
             raise ResourceExhausted(
                 f"The session has {limit} {kind} already.", reason="TOO_MANY_STREAMS", retry_after_s=5.0
             )
-        self._others[viewer] = None
+        self._others[viewer] = speaks
 
     def detach_other(self, viewer: Viewer) -> None:
         self._others.pop(viewer, None)

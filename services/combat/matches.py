@@ -408,4 +408,4 @@ def moved() -> Unavailable:
 
 
 def journal_unavailable() -> Unavailable:
-    return Unavailable("The journal does not answer.", reason="JOURNAL_UNAVAILABLE", retry_after_s=1.0)
+    return Unavailable("The journal does not answer.", reason="JOURNAL_UNAVAILABLE", retry_after_s=0.5)

@@ -188,7 +188,8 @@ class Play:
         stream = PlayStream(match, slot, context.write, self._settings, hello.snapshot_rate_hz)
         kind = "game_server" if slot is None else "player"
         if slot is None:
-            match.attach_other(stream, limit=self._settings.max_server_streams, kind="game servers' streams")
+            limit = self._settings.max_server_streams
+            match.attach_other(stream, limit=limit, kind="game servers' streams", speaks=True)
         else:
             match.attach_player(slot, stream)
         expiry = expire(stream.outbox, caller)

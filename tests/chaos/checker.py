@@ -172,6 +172,8 @@ def _check_call(
         findings.lost.append(f"session {session} was created and is not there")
     if operation.call == "join" and (records is None or operation.player not in records.players):
         findings.lost.append(f"session {session}: {operation.player} sat down and is not there")
+    elif operation.call == "join" and records is not None and operation.player in records.left:
+        findings.lost.append(f"session {session}: {operation.player} lost the seat")
     if operation.call == "end" and (journal is None or journal.status != "ENDED"):
         findings.lost.append(f"session {session} was ended and is {journal.status if journal else 'gone'}")
 

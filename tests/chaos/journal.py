@@ -55,6 +55,7 @@ class Records:
     """By journal sequence."""
     players: set[str] = field(default_factory=set)
     """Who ever sat down."""
+    left: set[str] = field(default_factory=set)
     ended: bool = False
 
 
@@ -70,7 +71,7 @@ def read_records(journal: Journal) -> Records:
                     found.players.add(record.join.player_id)
                     seats[record.join.slot] = (record.join.player_id, record.sequence)
                 case "leave":
-                    seats.pop(record.leave.slot, None)
+                    found.left.add(seats.pop(record.leave.slot, ("", 0))[0])
                 case "end":
                     found.ended = True
                 case "command":

@@ -16,14 +16,19 @@ ACCEPTED = verdict_pb2.OUTCOME_ACCEPTED
 REJECTED = verdict_pb2.OUTCOME_REJECTED
 
 
-def segment(first: int, *commands: tuple[int, int], epoch: int = 1, join: str = "") -> Segment:
-    """Accepted commands (seat, sequence), in order from record `first` on; `join` sits down before them."""
+def segment(
+    first: int, *commands: tuple[int, int], epoch: int = 1, join: str = "", leave: bool = False
+) -> Segment:
+    """Accepted commands (seat, sequence), in order from record `first` on. `join` sits down in seat 0 before
+    them; with `leave`, whoever sits there gets up after them."""
     records = []
     if join:
         records.append(journal_pb2.JournalRecord(join=journal_pb2.JoinRecord(slot=0, player_id=join)))
     for slot, sequence in commands:
         verdict = verdict_pb2.Verdict(slot=slot, sequence=sequence, outcome=ACCEPTED)
         records.append(journal_pb2.JournalRecord(command=journal_pb2.CommandRecord(verdict=verdict)))
+    if leave:
+        records.append(journal_pb2.JournalRecord(leave=journal_pb2.LeaveRecord(slot=0)))
     for offset, record in enumerate(records):
         record.sequence = first + offset
     payload = journal_pb2.JournalSegment(records=records).SerializeToString()
@@ -153,6 +158,11 @@ def test_a_row_ahead_of_its_journal_is_a_fork(script: Script) -> None:
 def test_what_other_calls_were_told_must_hold(script: Script, call: str, player: str) -> None:
     script.recorder.ok(script.recorder.invoke(call, "s", player=player), "s")
     only(check(script.read(), {}), "lost")
+
+
+def test_a_player_who_loses_the_seat_is_lost(script: Script) -> None:
+    script.recorder.ok(script.recorder.invoke("join", "s", player="ann"), "s")
+    assert "ann lost the seat" in only(script.check(segment(1, (0, 1), join="ann", leave=True)), "lost")
 
 
 def test_calls_that_hold_are_good(script: Script) -> None:

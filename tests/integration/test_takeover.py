@@ -136,6 +136,26 @@ async def test_only_what_needs_no_commit_can_be_lost_and_only_behind_the_last_on
     assert not lost.repeated
 
 
+async def test_who_needs_no_stream_keeps_the_seat(start: Start) -> None:
+    """The next owner does not know who had a stream; players behind a game server never did."""
+    first = await start("w0")
+    served, called, silent = [await begun(first) for _ in range(3)]
+    first.kill()
+    second = await start("w1", reconnect_seconds=1)
+    stream = await second.play(served, tokens.game_server())
+    assert (await second.get(called)).player_count == 2
+    request = service_pb2.ApplyDamageRequest(session_id=called, player_id="ann", direct=hurt(1).damage)
+    await second.stub.ApplyDamage(request, metadata=tokens.game_server())
+    await second.matches.open(silent)  # the last one: when its seats are empty, the others had their time
+
+    async def seats_are_empty() -> bool:
+        return (await second.get(silent)).player_count == 0
+
+    await eventually(seats_are_empty)
+    assert [(await second.get(session)).player_count for session in (served, called)] == [2, 1]
+    await stream.commands(hurt(1))
+
+
 async def test_nobody_waits_for_a_dead_worker(start: Start, database: asyncpg.Connection) -> None:
     """Death is known by the lost connection: neither the lease nor the hand-over is waited for."""
     patient = {"lease_s": 600.0, "handover_wait_s": 600.0}
