@@ -27,6 +27,7 @@ _log = structlog.get_logger()
 
 # SQLSTATE class 40: the transaction lost against another one and may be run again as it was.
 MAX_ATTEMPTS = 5
+_READY = 4
 
 
 class NestedAcquireError(Exception):
@@ -66,9 +67,18 @@ class Database:
         failures: int = 5,
         open_s: float = 1.0,
     ) -> Self:
-        """Opens the pool; fails when the server cannot be reached. For the limits see the settings."""
+        """Opens the pool; fails when the server cannot be reached. For the limits see the settings.
+
+        Some connections are open from the start and for good: when another process has died, its work comes
+        all at once, and must not wait for them.
+        """
         pool = await asyncpg.create_pool(
-            url, min_size=1, max_size=size, timeout=wait_s, command_timeout=command_s
+            url,
+            min_size=min(_READY, size),
+            max_size=size,
+            timeout=wait_s,
+            command_timeout=command_s,
+            max_inactive_connection_lifetime=0,
         )
         return cls(pool, wait_s, waiting, Breaker(failures=failures, open_s=open_s, changed=_told))
 

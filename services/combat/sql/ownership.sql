@@ -17,18 +17,9 @@ RETURNING TRUE
 DELETE FROM gameplay.combat_workers WHERE id = $1
 
 -- name: claim
-WITH living AS (
-    -- A server that was restarted has lost every connection: then only silence since its start tells.
-    SELECT worker.id FROM gameplay.combat_workers AS worker
-    WHERE greatest(worker.heartbeat_at, pg_postmaster_start_time()) > clock_timestamp() - make_interval(secs => $3)
-      AND (worker.backend_start < pg_postmaster_start_time() OR EXISTS (
-          SELECT FROM pg_stat_activity AS backend
-          WHERE backend.pid = worker.backend_pid AND backend.backend_start = worker.backend_start
-      ))
-)
 UPDATE gameplay.combat_sessions
 SET owner = $2, epoch = epoch + 1, claimed_at = clock_timestamp() AT TIME ZONE 'utc'
-WHERE id = $1 AND status IN ('WAITING', 'ACTIVE') AND owner NOT IN (SELECT id FROM living)
+WHERE id = $1 AND status IN ('WAITING', 'ACTIVE') AND owner NOT IN (SELECT gameplay.combat_living($3))
 RETURNING *
 
 -- name: release
@@ -41,17 +32,9 @@ RETURNING TRUE
 SELECT id, epoch FROM gameplay.combat_sessions WHERE owner = $1 AND status IN ('WAITING', 'ACTIVE')
 
 -- name: orphans
-WITH living AS (
-    SELECT worker.id FROM gameplay.combat_workers AS worker
-    WHERE greatest(worker.heartbeat_at, pg_postmaster_start_time()) > clock_timestamp() - make_interval(secs => $2)
-      AND (worker.backend_start < pg_postmaster_start_time() OR EXISTS (
-          SELECT FROM pg_stat_activity AS backend
-          WHERE backend.pid = worker.backend_pid AND backend.backend_start = worker.backend_start
-      ))
-)
 SELECT session.id FROM gameplay.combat_sessions AS session
 LEFT JOIN gameplay.combat_workers AS worker ON worker.id = session.owner
-WHERE session.status IN ('WAITING', 'ACTIVE') AND session.owner NOT IN (SELECT id FROM living)
+WHERE session.status IN ('WAITING', 'ACTIVE') AND session.owner NOT IN (SELECT gameplay.combat_living($2))
   AND (
       split_part(session.owner, '.', 1) = $1
       OR coalesce(
