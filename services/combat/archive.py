@@ -12,18 +12,18 @@ from arenamesh.combat.v1 import journal_pb2
 
 from native.arena import Arena
 from native.journal import index
+from native.ruleset import Ruleset
 from services.chassis.auth import Principal, Role
 from services.chassis.db import Database
 from services.chassis.errors import NotFound, PermissionDenied, ResourceExhausted
 from services.combat.catalogue import Catalogue
 from services.combat.domain import session as rules
 from services.combat.domain.session import Session
-from services.combat.playback import Playback, Slices
+from services.combat.playback import Pages, Playback, Slices
 from services.combat.ports import JournalStore, Segment
 from services.combat.store import SessionStore
 
 _log = structlog.get_logger()
-SEGMENTS_A_READ = 64
 _JOIN, _LEAVE = 3, 4
 
 
@@ -91,9 +91,8 @@ class Archive:
         Raises:
             FailedPrecondition: CONTENT_CHANGED, its ruleset or map is not what it was created with.
         """
-        rules.check_content(session, self._catalogue)
         return Arena(
-            self._catalogue.ruleset(session.ruleset_name, session.ruleset_version),
+            self.ruleset(session),
             self._catalogue.world(session.map_id),
             key=session.arena_key,
             mode=session.game_mode,
@@ -101,6 +100,11 @@ class Archive:
             tick_rate=session.tick_rate_hz,
             journal=False,
         )
+
+    def ruleset(self, session: Session) -> Ruleset:
+        """Raises FailedPrecondition (CONTENT_CHANGED)."""
+        rules.check_content(session, self._catalogue)
+        return self._catalogue.ruleset(session.ruleset_name, session.ruleset_version)
 
     @asynccontextmanager
     async def open(self, session: Session, tick: int = 0) -> AsyncIterator[Playback]:
@@ -156,10 +160,10 @@ class Archive:
 
     async def segments(self, session_id: str, after: int) -> AsyncIterator[Segment]:
         """Every segment with records after `after`, in order, as far as they are committed now."""
-        while page := await self.journal.read(session_id, after, SEGMENTS_A_READ):
+        pages = Pages(self.journal, session_id, after)
+        while page := await pages.next():
             for segment in page:
                 yield segment
-            after = page[-1].last
 
     async def permit(self, session: Session, caller: Principal) -> None:
         """Raises PermissionDenied (PLAYER_OF_MATCH) when the caller plays in the match, and could use what it

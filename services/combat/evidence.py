@@ -11,7 +11,6 @@ from arenamesh.combat.v1 import journal_pb2
 from native.journal import index, ticks
 from services.chassis.errors import NotFound
 from services.combat.archive import Archive, Seating
-from services.combat.catalogue import Catalogue
 from services.combat.domain.session import Session
 from services.combat.ports import Segment
 from services.combat.teller import Teller
@@ -43,9 +42,8 @@ class Page:
 class Evidence:
     """`scan`: records that one page of a list may look at. Over it: a shorter page, and a token for more."""
 
-    def __init__(self, archive: Archive, catalogue: Catalogue, *, scan: int) -> None:
+    def __init__(self, archive: Archive, *, scan: int) -> None:
         self._archive = archive
-        self._catalogue = catalogue
         self._scan = scan
 
     async def get(self, session_id: str, sequence: int) -> tuple[journal_pb2.JournalRecord, str]:
@@ -68,9 +66,8 @@ class Evidence:
         ((offset, size),) = found
         record = journal_pb2.JournalRecord.FromString(page[0].payload[offset : offset + size])
         seating = await self._seating(session, page[0], sequence - 1)
-        ruleset = self._catalogue.ruleset(session.ruleset_name, session.ruleset_version)
         _show_ray(record)
-        return record, Teller(ruleset, seating.players).tell(record)
+        return record, Teller(self._archive.ruleset(session), seating.players).tell(record)
 
     async def list(self, session_id: str, wanted: Filter, after: int, size: int) -> Page:
         """The wanted records after `after`, in order, at most `size` of them.

@@ -33,7 +33,7 @@ from services.combat.matches import Matches
 from services.combat.ownership_store import PostgresOwnership
 from services.combat.play import Play, limits
 from services.combat.proof import Prover
-from services.combat.replay import Replay
+from services.combat.replay import Audience, Replay
 from services.combat.servicer import CombatServicer
 from services.combat.sessions import Sessions
 from services.combat.settings import CombatSettings
@@ -80,6 +80,7 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
         limit=settings.max_playbacks,
         player_delay_s=settings.player_spectate_delay_s,
     )
+    audience = Audience(limits(settings))
     matches = Matches(ownership, journal, catalogue, settings)
     sweeper = Sweeper(matches, ownership, settings.sweep_s)
     sessions = Sessions(database, store, matches, catalogue, settings)
@@ -89,6 +90,7 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
         sweeper.stop()
         sessions.stop()
         await matches.drain()
+        audience.drain()
 
     try:
         async with database.connection() as connection:
@@ -105,13 +107,13 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
                 spectate=Spectate(
                     sessions,
                     archive,
-                    limits(settings),
+                    audience,
                     limit=settings.max_spectators,
                     poll_s=settings.spectate_poll_s,
                 ),
-                replay=Replay(archive, limits(settings)),
+                replay=Replay(archive, audience),
                 prover=Prover(archive),
-                evidence=Evidence(archive, catalogue, scan=settings.verdict_scan),
+                evidence=Evidence(archive, scan=settings.verdict_scan),
                 statistics=Statistics(database),
             ),
             interceptors=standard(

@@ -15,8 +15,10 @@ from services.combat.ports import JournalStore, Segment
 
 T = TypeVar("T")
 SLICE_S = 0.002
-_SEGMENTS_A_READ = 64
 _BYTES_A_TURN = 65_536
+# A segment is one record when little happens, and thousands when much does.
+_BYTES_A_READ = 1 << 20
+_SEGMENTS_A_READ = range(16, 1025)
 
 
 class Slices:
@@ -41,6 +43,31 @@ class Slices:
             self._spent_s += clock.monotonic_s() - began_s
 
 
+class Pages:
+    """The segments of a session behind a sequence, in order, about a megabyte at a time."""
+
+    def __init__(self, journal: JournalStore, session_id: str, after: int) -> None:
+        self._journal = journal
+        self._session_id = session_id
+        self._after = after
+        self._limit = 64
+
+    async def next(self) -> list[Segment]:
+        """The next ones; empty: there are no more, or not yet.
+
+        Raises:
+            DataLoss: JOURNAL_DAMAGED.
+            Unavailable: the journal cannot be read now.
+        """
+        page = await self._journal.read(self._session_id, self._after, self._limit)
+        if page:
+            self._after = page[-1].last
+            size = sum(len(segment.payload) for segment in page) // len(page)
+            few, many = _SEGMENTS_A_READ[0], _SEGMENTS_A_READ[-1]
+            self._limit = min(max(_BYTES_A_READ // max(size, 1), few), many)
+        return page
+
+
 class Playback:
     """A match to look at, as far as its journal is committed. One owner calls it."""
 
@@ -48,9 +75,8 @@ class Playback:
         """`arena`: new or restored; `session`: the row as it was then."""
         self.session = session
         self.arena = arena
-        self._journal = journal
+        self._pages = Pages(journal, session.session_id, arena.sequence)
         self._slices = slices
-        self._after = arena.sequence
         # Records of segments read and not judged yet: those of the steps, and what follows the last of them.
         self._records = b""
         self._begin = 0
@@ -66,12 +92,12 @@ class Playback:
         """
         while not self._steps:
             if not self._unread:
-                page = await self._journal.read(self.session.session_id, self._after, _SEGMENTS_A_READ)
+                page = await self._pages.next()
                 if not page:
                     return None
-                for segment in page:
-                    self._unread.append(behind(segment, self._after))
-                    self._after = segment.last
+                # A save may lie inside of the first one.
+                self._unread.append(behind(page[0], self.arena.sequence))
+                self._unread.extend(segment.payload for segment in page[1:])
             self._records = self._records[self._begin :] + self._unread.popleft()
             self._begin = 0
             self._steps.extend(await self._judged(lambda: ticks(self._records)))

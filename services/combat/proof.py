@@ -1,19 +1,21 @@
 """VerifyReplay: a match judged again from its first record, and everything compared."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from arenamesh.combat.v1 import journal_pb2
+from google.protobuf.message import DecodeError
 
-from native.arena import Arena
 from native.differences import ReplayError
 from native.journal import index
 from services.chassis import clock
 from services.chassis.errors import DataLoss
 from services.combat.archive import Archive
 from services.combat.domain.session import Session, SessionStatus
-from services.combat.playback import Slices, pieces
+from services.combat.playback import pieces
 from services.combat.ports import Segment
+from services.combat.teller import Teller
 
 _TICK = 6
 
@@ -55,11 +57,11 @@ class Prover:
         session = await self._archive.session(session_id)
         sequence, text = 0, ""
         with self._archive.place():
-            trial = _Trial(self._archive.arena(session), self._archive.slices)
+            trial = _Trial(session, self._archive)
             try:
                 async for segment in self._archive.segments(session_id, 0):
                     await trial.hear(segment)
-                trial.conclude(session)
+                trial.conclude()
             except _DiffersError as differs:
                 sequence, text = differs.sequence, str(differs)
             except DataLoss as damage:
@@ -75,10 +77,11 @@ class Prover:
 
 
 class _Trial:
-    def __init__(self, arena: Arena, slices: Slices) -> None:
+    def __init__(self, session: Session, archive: Archive) -> None:
         self.checkpoints = 0
-        self._arena = arena
-        self._slices = slices
+        self._session = session
+        self._archive = archive
+        self._arena = archive.arena(session)
         self._epoch = 0
 
     @property
@@ -106,9 +109,9 @@ class _Trial:
         self._epoch = segment.epoch
         try:
             for piece in pieces(segment.payload):
-                self.checkpoints += await self._slices.run(partial(self._judge, piece))
+                self.checkpoints += await self._archive.slices.run(partial(self._judge, piece))
         except ReplayError as error:
-            raise _DiffersError(error.sequence, f"{str(error).capitalize()}.") from error
+            raise _DiffersError(error.sequence, self._told(error)) from error
         said = (segment.last, segment.tick, segment.time_us)
         found = (self._arena.sequence, self._arena.tick, self._arena.now_us)
         if said != found:
@@ -118,8 +121,9 @@ class _Trial:
                 f"record {found[0]} at tick {found[1]}, {found[2]} us.",
             )
 
-    def conclude(self, session: Session) -> None:
+    def conclude(self) -> None:
         """Nothing may be missing at the end. A match that goes on may have more by now."""
+        session = self._session
         if self.records < session.journal_sequence:
             raise _DiffersError(
                 self.records + 1,
@@ -136,6 +140,18 @@ class _Trial:
             raise _DiffersError(
                 self.records + 1, "The session has ended, but its journal does not say that the match did."
             )
+
+    def _told(self, error: ReplayError) -> str:
+        """What differs, and both sides of it in words where there are two."""
+        said = f"{str(error).capitalize()}."
+        names = ((slot, self._arena.player(slot)) for slot in range(self._session.max_players))
+        teller = Teller(self._archive.ruleset(self._session), {slot: name for slot, name in names if name})
+        for side, data in (("recorded", error.recorded), ("judged again", error.judged)):
+            if data and error.judged:
+                with suppress(DecodeError):
+                    record = journal_pb2.JournalRecord.FromString(data)
+                    said += f" As {side}: {teller.tell(record)}"
+        return said
 
     def _judge(self, piece: bytes) -> int:
         """Returns how many checkpoints were in it."""

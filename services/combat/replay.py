@@ -11,7 +11,7 @@ from arenamesh.combat.v1 import event_pb2, play_pb2, service_pb2
 from native.arena import ALL_SLOTS
 from services.chassis import clock
 from services.chassis.auth import Principal, Role
-from services.chassis.errors import FailedPrecondition, InvalidArgument, OutOfRange
+from services.chassis.errors import FailedPrecondition, InvalidArgument, OutOfRange, Unavailable
 from services.chassis.method import Context
 from services.chassis.metrics import COMBAT_STREAMS
 from services.combat.archive import Archive
@@ -24,6 +24,67 @@ from services.combat.playback import Playback
 from services.combat.viewer import Shown
 
 _SLOW = to_spectator(play_pb2.NOTICE_KIND_SLOW_READER, "SLOW_READER")
+
+
+class Audience:
+    """Everybody who watches in this process: each has an outbox as long as its stream."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._open: set[Outbox] = set()
+        self._draining = False
+
+    @asynccontextmanager
+    async def reading(self, context: Context, caller: Principal, kind: str) -> AsyncIterator[Outbox]:
+        """`kind`: of stream, for the metrics. Raises Unavailable (DRAINING)."""
+        if self._draining:
+            raise _draining()
+        outbox = Outbox(context.write, self.limits, slow_notice=_SLOW, join=False)
+        expiry = expire(outbox, caller)
+        self._open.add(outbox)
+        COMBAT_STREAMS.labels(kind).inc()
+        try:
+            yield outbox
+        finally:
+            COMBAT_STREAMS.labels(kind).dec()
+            self._open.discard(outbox)
+            outbox.close()
+            expiry.cancel()
+
+    def drain(self) -> None:
+        """Sends everybody elsewhere: any worker can show what this one does."""
+        self._draining = True
+        for outbox in tuple(self._open):
+            outbox.end(_draining(), to_spectator(play_pb2.NOTICE_KIND_DRAINING, "DRAINING"))
+
+    async def until_shown(self, outbox: Outbox, showing: Awaitable[None]) -> None:
+        """Until everything is shown, or the reader is too slow, gone, or no longer allowed.
+
+        Raises:
+            DomainError: what ended it.
+        """
+        task = asyncio.ensure_future(showing)
+        ends: set[asyncio.Future[Any]] = {outbox.over, task}
+        try:
+            while not outbox.over.done() and not task.done():
+                await asyncio.wait(
+                    ends, timeout=self.limits.write_timeout_s / 4, return_when=asyncio.FIRST_COMPLETED
+                )
+                outbox.check(clock.monotonic_s())
+            if not outbox.over.done():
+                task.result()
+                outbox.end(None)
+            error = await outbox.over
+        finally:
+            # Under a write it must not be cancelled: the end of the call ends that.
+            if not outbox.busy:
+                task.cancel()
+        if error is not None:
+            raise error
+
+
+def _draining() -> Unavailable:
+    return Unavailable("The worker is stopping; another one shows it.", reason="DRAINING", retry_after_s=0.2)
 
 
 class Screen:
@@ -65,9 +126,9 @@ class Screen:
 class Replay:
     """Opens streams."""
 
-    def __init__(self, archive: Archive, limits: Limits) -> None:
+    def __init__(self, archive: Archive, audience: Audience) -> None:
         self._archive = archive
-        self._limits = limits
+        self._audience = audience
 
     async def serve(self, request: service_pb2.GetReplayRequest, context: Context, caller: Principal) -> None:
         """Runs one stream to its end.
@@ -85,11 +146,11 @@ class Replay:
         last = min(request.to_tick or newest, newest)
         async with (
             self._archive.open(session, request.from_tick) as playback,
-            reading(context, self._limits, caller, "replay") as outbox,
+            self._audience.reading(context, caller, "replay") as outbox,
         ):
             screen = Screen(playback, outbox, self._archive, request.follow_player_id)
             whole = not session.live and last == newest
-            await run_to_end(outbox, self._limits, _play(playback, screen, last, request.speed, whole))
+            await self._audience.until_shown(outbox, _play(playback, screen, last, request.speed, whole))
 
 
 async def _play(playback: Playback, screen: Screen, last: int, speed: float, whole: bool) -> None:
@@ -103,47 +164,6 @@ async def _play(playback: Playback, screen: Screen, last: int, speed: float, who
         await screen.show(tick, await playback.next() or b"")
     if whole:
         await screen.end()
-
-
-# -- one reader ---------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def reading(context: Context, limits: Limits, caller: Principal, kind: str) -> AsyncIterator[Outbox]:
-    """An outbox for one reader, as long as its stream."""
-    outbox = Outbox(context.write, limits, slow_notice=_SLOW, join=False)
-    expiry = expire(outbox, caller)
-    COMBAT_STREAMS.labels(kind).inc()
-    try:
-        yield outbox
-    finally:
-        COMBAT_STREAMS.labels(kind).dec()
-        outbox.close()
-        expiry.cancel()
-
-
-async def run_to_end(outbox: Outbox, limits: Limits, showing: Awaitable[None]) -> None:
-    """Until everything is shown, or the reader is too slow, gone, or no longer allowed.
-
-    Raises:
-        DomainError: what ended it.
-    """
-    task = asyncio.ensure_future(showing)
-    ends: set[asyncio.Future[Any]] = {outbox.over, task}
-    try:
-        while not outbox.over.done() and not task.done():
-            await asyncio.wait(ends, timeout=limits.write_timeout_s / 4, return_when=asyncio.FIRST_COMPLETED)
-            outbox.check(clock.monotonic_s())
-        if not outbox.over.done():
-            task.result()
-            outbox.end(None)
-        error = await outbox.over
-    finally:
-        # Under a write it must not be cancelled: the end of the call ends that.
-        if not outbox.busy:
-            task.cancel()
-    if error is not None:
-        raise error
 
 
 def seat(match: Shown, player_id: str) -> int:

@@ -21,9 +21,9 @@ from services.combat.domain.session import Session
 from services.combat.follow import Broadcast, Follow, edge_us, told
 from services.combat.frames import View, Views, frame
 from services.combat.notices import to_spectator
-from services.combat.outbox import Limits, Outbox
+from services.combat.outbox import Outbox
 from services.combat.play import welcome_message
-from services.combat.replay import Screen, check_recorded, reading, run_to_end, seat, tick_at
+from services.combat.replay import Audience, Screen, check_recorded, seat, tick_at
 from services.combat.sessions import Sessions
 from services.combat.viewer import Shown
 
@@ -58,11 +58,11 @@ class Spectate:
     """Opens streams. `limit`: spectators of one session; `poll_s`: how often a delayed one looks for more."""
 
     def __init__(
-        self, sessions: Sessions, archive: Archive, limits: Limits, *, limit: int, poll_s: float
+        self, sessions: Sessions, archive: Archive, audience: Audience, *, limit: int, poll_s: float
     ) -> None:
         self._sessions = sessions
         self._archive = archive
-        self._limits = limits
+        self._audience = audience
         self._limit = limit
         self._poll_s = poll_s
         self._views = Views()
@@ -88,7 +88,7 @@ class Spectate:
         if caller.role is Role.PLAYER and match.arena.seat(caller.subject) >= 0:
             raise player_of_match()
         viewer = match.seat(request.follow_player_id) if request.follow_player_id else ALL_SLOTS
-        async with reading(context, self._limits, caller, "spectator") as outbox:
+        async with self._audience.reading(context, caller, "spectator") as outbox:
             spectator = Spectator(match, self._views.get(match, viewer), outbox)
             match.attach_other(spectator, limit=self._limit, kind="spectators")
             try:
@@ -107,14 +107,14 @@ class Spectate:
             check_recorded(request.from_tick, tick_at(session, edge_us(session, behind_s, clock.now())))
             async with (
                 self._archive.open(session, request.from_tick) as playback,
-                reading(context, self._limits, caller, "spectator") as outbox,
+                self._audience.reading(context, caller, "spectator") as outbox,
             ):
                 screen = Screen(playback, outbox, self._archive, request.follow_player_id)
                 follow = Follow(self._archive, playback, behind_s, self._poll_s)
-                await run_to_end(outbox, self._limits, _from_there(follow, screen))
+                await self._audience.until_shown(outbox, _from_there(follow, screen))
             return
         broadcast = self._broadcast(session, behind_s)
-        async with broadcast.used(), reading(context, self._limits, caller, "spectator") as outbox:
+        async with broadcast.used(), self._audience.reading(context, caller, "spectator") as outbox:
             viewer = seat(broadcast, request.follow_player_id)
             spectator = Spectator(broadcast, self._views.get(broadcast, viewer), outbox)
             broadcast.attach(spectator)

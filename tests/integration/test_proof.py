@@ -105,6 +105,8 @@ async def test_changed_damage_is_found(combat: Worker, played: Recording, record
     proof = await verify(combat, played)
     assert proof.first_difference_sequence == sequence
     assert "hits" in proof.first_difference
+    assert "As recorded: At " in proof.first_difference
+    assert "As judged again: At " in proof.first_difference
 
 
 async def test_a_record_that_was_taken_out_is_found(

@@ -1,5 +1,6 @@
 """GetReplay on journals in PostgreSQL."""
 
+import asyncio
 import contextlib
 import itertools
 from typing import Any
@@ -177,6 +178,16 @@ async def test_a_reader_that_stops_is_ended(recorder: Recorder, database_url: st
             while clock.monotonic_s() - began_s < 1.0:
                 await everything(replay(combat, session_id, to_tick=50))
             assert await refusal(slow) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SLOW_READER")
+
+
+async def test_a_worker_that_stops_says_so(recorder: Recorder, database_url: str, redis_url: str) -> None:
+    session_id = (await recorder.finished(4, 100)).session.session_id
+    async with worker(database_url=database_url, redis_url=redis_url) as combat:
+        call = replay(combat, session_id, speed=0.01)
+        await call.read()
+        stopping = asyncio.create_task(combat.server.stop())
+        assert await refusal(call) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+        await stopping
 
 
 # -- while the match runs ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
@@ -169,12 +170,16 @@ async def main(options: argparse.Namespace) -> int:
 def run(given: Iterable[str] | None = None) -> int:
     options = arguments().parse_args(None if given is None else list(given))
     try:
-        return asyncio.run(main(options))
+        code = asyncio.run(main(options))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it has had enough, as `head` does; Python would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (MeshError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    except BrokenPipeError:
-        return 0
+    return code
 
 
 if __name__ == "__main__":
