@@ -5,7 +5,7 @@ the same journal always makes the same events with the same ids, however often i
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -92,7 +92,18 @@ class _Memory:
     scores: dict[str, Score] = field(default_factory=dict)
 
     def save(self) -> dict[str, Any]:
-        return asdict(self)
+        """Lists are shorter than objects, and several times quicker to write than `dataclasses.asdict`."""
+        seats = self.seats.values()
+        return {
+            "started": self.started,
+            "over": self.over,
+            "second": self.second,
+            "told": dict(self.told),
+            "seats": [[seat.slot, seat.player_id, seat.team, seat.since, seat.until] for seat in seats],
+            "fallen": dict(self.fallen),
+            "absent": list(self.absent),
+            "scores": {player: [score.milli, score.at_us] for player, score in self.scores.items()},
+        }
 
     @classmethod
     def restore(cls, saved: Mapping[str, Any]) -> "_Memory":
@@ -101,10 +112,10 @@ class _Memory:
             over=saved["over"],
             second=saved["second"],
             told=dict(saved["told"]),
-            seats={int(slot): Seat(**seat) for slot, seat in saved["seats"].items()},
+            seats={seat[0]: Seat(*seat) for seat in saved["seats"]},
             fallen=dict(saved["fallen"]),
             absent=list(saved["absent"]),
-            scores={player: Score(**score) for player, score in saved["scores"].items()},
+            scores={player: Score(*score) for player, score in saved["scores"].items()},
         )
 
 

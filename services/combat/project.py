@@ -4,6 +4,7 @@ Any number of them may run. One counts and one sends at a time; the others stand
 """
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -28,6 +29,8 @@ from services.combat.settings import CombatSettings
 from services.combat.store import SCHEMA, migrations
 
 _log = structlog.get_logger()
+# Beside workers on one machine, players' answers come first: what is not counted now is counted later.
+_NICE = 10
 _STANDBY_S = 2.0
 _RETENTION_S = 3600.0
 _RETENTION_RETRY_S = 10.0
@@ -35,6 +38,7 @@ _RETENTION_RETRY_S = 10.0
 
 async def project(settings: CombatSettings) -> None:
     """Until SIGTERM or SIGINT. Raises SchemaError when the database is not migrated, or newer."""
+    os.nice(_NICE)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,6 +48,7 @@ async def project(settings: CombatSettings) -> None:
         limits = ProjectionLimits(
             poll_s=settings.projection_poll_s,
             sessions=settings.projection_sessions,
+            parallel=settings.projection_parallel,
             segments=settings.projection_segments,
             size=settings.projection_bytes,
             retry_s=settings.projection_retry_s,

@@ -42,6 +42,7 @@ class ProjectionLimits:
 
     poll_s: float
     sessions: int
+    parallel: int
     segments: int
     size: int
     """`projection_bytes`."""
@@ -87,9 +88,7 @@ class Projector:
         retry_before = clock.now() - timedelta(seconds=self._limits.retry_s)
         async with self._database.connection() as connection:
             pending = await self._store.pending(connection, retry_before, self._limits.sessions)
-        counted = 0
-        for session_id in pending:
-            counted += await self.step(session_id)
+        counted = await self._steps(pending)
         async with self._database.connection() as connection:
             await self._store.finish(connection)
             lag = await self._store.lag(connection)
@@ -97,6 +96,21 @@ class Projector:
         COMBAT_PROJECTION_LAG_SECONDS.set(lag.time_us / 1e6)
         COMBAT_PROJECTION_PARKED.set(lag.parked)
         return counted
+
+    async def _steps(self, pending: list[str]) -> int:
+        """While one waits for the database another is folded."""
+        rest = iter(pending)
+
+        async def some() -> int:
+            return sum([await self.step(session_id) for session_id in rest])
+
+        tasks = [asyncio.create_task(some()) for _ in range(self._limits.parallel)]
+        try:
+            return sum(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def step(self, session_id: str) -> int:
         """Counts the next segments of a session; returns how many records. A session that cannot be counted

@@ -92,6 +92,8 @@ class CombatSettings(Settings):
     """How often the projector looks for records to count."""
     projection_sessions: int = Field(default=256, ge=1)
     """Looked at in one turn. More wait for the next one, and go before those."""
+    projection_parallel: int = Field(default=4, ge=1)
+    """Sessions counted at once, each with a connection of `database_pool`. The others wait."""
     projection_segments: int = Field(default=256, ge=1)
     """Of one session, counted in one step. More wait until the other sessions have had theirs."""
     projection_bytes: int = Field(default=1 << 20, ge=1)
