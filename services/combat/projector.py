@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
+import asyncpg
 import structlog
 
 from services.chassis import clock
@@ -34,6 +35,8 @@ from services.combat.statistics_store import Checkpoint, StatisticsStore
 from services.combat.store import SessionStore
 
 _log = structlog.get_logger()
+# Faults of one session's records, or of what came of them: the other sessions have nothing to do with them.
+_UNCOUNTABLE = (DataLoss, StoryError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,8 @@ class Projector:
         while True:
             try:
                 counted = await self.turn()
-            except Unavailable as error:
-                _log.warning("cannot count", error=error.text)
+            except (Unavailable, asyncpg.PostgresError) as error:
+                _log.warning("cannot count", error=repr(error))
                 counted = 0
             if not counted:
                 await asyncio.sleep(self._limits.poll_s)
@@ -132,7 +135,7 @@ class Projector:
         assert session is not None
         try:
             return await self._step(session, checkpoint, segments)
-        except (DataLoss, StoryError) as error:
+        except _UNCOUNTABLE as error:
             _log.error("session cannot be counted", session_id=session_id, error=str(error))
             async with self._database.connection() as connection:
                 await self._store.park(

@@ -309,6 +309,24 @@ async def test_damage_parks_its_session_alone(counting: Counting) -> None:
     await assert_counted(counting, "bad", bad, others)
 
 
+async def test_what_the_database_refuses_parks_its_session_alone(counting: Counting) -> None:
+    bad = await add(counting, "bad", 2)
+    good = await add(counting, "good", 1)
+    await counting.raw.execute("ALTER TABLE gameplay.combat_seats ADD CHECK (session_id <> 'bad')")
+    await counting.all()
+    await assert_counted(counting, "good", *good)
+    row = await counting.raw.fetchrow("SELECT * FROM gameplay.combat_projections WHERE session_id = 'bad'")
+    assert row is not None and row["sequence"] == 0
+    assert "combat_seats" in row["error"]
+    await counting.raw.execute(
+        "ALTER TABLE gameplay.combat_seats DROP CONSTRAINT combat_seats_session_id_check"
+    )
+    impatient = projector(counting.database, counting.journal, retry_s=0)
+    while await impatient.turn():
+        pass
+    await assert_counted(counting, "bad", *bad)
+
+
 async def test_a_parked_session_is_tried_again(counting: Counting) -> None:
     match, segments = played(1)
     await add_session(counting.raw, row_of("gap", match))
