@@ -6,6 +6,7 @@ import structlog
 
 from native.arena import Arena
 from native.journal import index
+from services.chassis import clock
 from services.chassis.errors import DataLoss
 from services.combat.catalogue import Catalogue
 from services.combat.domain import session as rules
@@ -14,7 +15,8 @@ from services.combat.ports import JournalStore, Save
 from services.combat.settings import CombatSettings
 
 _log = structlog.get_logger()
-_PAGE = 64  # segments read at a time
+_PAGE = 256  # segments read at a time; a busy worker writes a hundred a second
+_SLICE_S = 0.004  # of judging, then other matches go on for a moment
 _SAVES = 2  # tried before everything is judged again from the start
 
 
@@ -48,6 +50,7 @@ class Recovery:
         """
         rules.check_content(session, self._catalogue)
         arena = await self._saved(session)
+        began_s = clock.monotonic_s()
         while arena.sequence < session.journal_sequence:
             segments = await self._journal.read(session.session_id, arena.sequence, _PAGE)
             if not segments:
@@ -60,7 +63,9 @@ class Recovery:
                     arena.replay(payload)
                 except ValueError as error:
                     raise _damaged(session, str(error)) from error
-                await asyncio.sleep(0)  # other matches go on meanwhile
+                if clock.monotonic_s() - began_s > _SLICE_S:
+                    await asyncio.sleep(0)
+                    began_s = clock.monotonic_s()
         return arena
 
     async def _saved(self, session: Session) -> Arena:
