@@ -146,10 +146,12 @@ class Matches:
 
         Raises:
             FailedPrecondition: SESSION_OVER.
-            Unavailable: as `refuse`; SESSION_NOT_HERE.
+            Unavailable: as `refuse`; SESSION_NOT_HERE; SESSION_ENDING, it is over and that is not durable.
         """
         self.refuse()
         if match.arena.ended:
+            if match.arena.barrier > match.durable_through:
+                raise Unavailable("The session is ending.", reason="SESSION_ENDING", retry_after_s=0.1)
             # Its row follows in a moment.
             raise rules.over(rules.ended(match.session, clock.now()))
         if self._live.get(match.session_id) is not match or match.suspended:
@@ -299,10 +301,20 @@ class Matches:
 
     def _asked(self, session_id: str) -> None:
         match = self._live.get(session_id)
-        if match is None or match in self._moving:
+        if match is None:
+            self._later(self._let_go(session_id))
+            return
+        if match in self._moving:
             return
         if clock.monotonic_s() - match.taken_s >= self._settings.residence_s or self._draining:
             self._later(self._hand_over(match))
+
+    async def _let_go(self, session_id: str) -> None:
+        """Frees a session that is this worker's by its row only: the answer to a claim or a release was
+        lost. Nobody else can take it while this worker lives."""
+        epoch = (await self._store.held(self.ownership.owner)).get(session_id)
+        if epoch is not None and session_id not in self._live and session_id not in self._opening:
+            await self._store.release(session_id, self.ownership.owner, epoch)
 
     async def _hand_over(self, match: Match) -> None:
         """Stands still, saves, lets go, and sends everybody to the next owner. Without an answer from the

@@ -1,0 +1,1 @@
+"""A simulation of the durable core of combat: see README.md."""
