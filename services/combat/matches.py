@@ -302,14 +302,14 @@ class Matches:
     def _asked(self, session_id: str) -> None:
         match = self._live.get(session_id)
         if match is None:
-            self._later(self._let_go(session_id))
+            self._later(self._free(session_id))
             return
         if match in self._moving:
             return
         if clock.monotonic_s() - match.taken_s >= self._settings.residence_s or self._draining:
             self._later(self._hand_over(match))
 
-    async def _let_go(self, session_id: str) -> None:
+    async def _free(self, session_id: str) -> None:
         """Frees a session that is this worker's by its row only: the answer to a claim or a release was
         lost. Nobody else can take it while this worker lives."""
         epoch = (await self._store.held(self.ownership.owner)).get(session_id)

@@ -74,10 +74,11 @@ class Ownership:
             await asyncio.sleep(self._heartbeat_s)
             begin_s = clock.monotonic_s()
             try:
-                if not await self._store.beat(self.owner):
+                known = await self._store.beat(self.owner)
+                if not known:
                     await self._store.join(self.owner, self._name, self._asked)
-                if not self.sure:
-                    _log.warning("lease lost", seconds=begin_s - self._alive_s)
+                if not known or not self.sure:
+                    _log.warning("taken for dead", seconds=begin_s - self._alive_s)
                     await self._check()
             except Unavailable as error:
                 _log.warning("no heartbeat", reason=error.reason)

@@ -205,7 +205,7 @@ async def test_an_end_is_told_when_it_is_written(combat: Worker, disk: Disk, dat
 
         await eventually(ended)
         call = combat.join(session_id, "cat")
-        assert await refused(call, grpc.StatusCode.FAILED_PRECONDITION) == "SESSION_OVER"
+        assert await refused(call, grpc.StatusCode.UNAVAILABLE) == "SESSION_ENDING"
         assert (await row(database_url, session_id))["status"] == "ACTIVE"
         assert not ending.done()
     answer = await ending
