@@ -17,7 +17,7 @@ T = TypeVar("T")
 SLICE_S = 0.002
 _BYTES_A_TURN = 65_536
 # A segment is one record when little happens, and thousands when much does.
-_BYTES_A_READ = 1 << 20
+_BYTES_A_READ = 1 << 18
 _SEGMENTS_A_READ = range(16, 1025)
 
 
@@ -44,7 +44,7 @@ class Slices:
 
 
 class Pages:
-    """The segments of a session behind a sequence, in order, about a megabyte at a time."""
+    """The segments of a session behind a sequence, in order, about 256 KiB at a time."""
 
     def __init__(self, journal: JournalStore, session_id: str, after: int) -> None:
         self._journal = journal
