@@ -88,7 +88,8 @@ class Outbox:
             return
         self._pending.append(part)
         self._bytes += len(part)
-        if self.busy and (
+        # While a write is under way: before it begins, what comes at once is our doing, not the reader's.
+        if self._since and (
             self._bytes > self._limits.pending_bytes or len(self._pending) > self._limits.pending_messages
         ):
             self._too_slow()
@@ -116,6 +117,7 @@ class Outbox:
             self.close()
         finally:
             self.busy = False
+            self._since = 0.0
             if self._ending:
                 self._finish()
 

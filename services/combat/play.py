@@ -62,6 +62,7 @@ class PlayStream:
         self._sent: deque[int] = deque(maxlen=_BASELINES)
         tick_rate = match.session.tick_rate_hz
         self._every = max(1, round(tick_rate / snapshot_rate_hz)) if snapshot_rate_hz else 1
+        self._shown = match.arena.tick
         self.outbox = Outbox(write, limits(settings), slow_notice=_SLOW, newest=self._snapshot, join=True)
         # Answers in order, each with the record it waits for.
         self._held: deque[tuple[int, bytes]] = deque()
@@ -73,7 +74,9 @@ class PlayStream:
     def on_tick(self, tick: int, _events: bytes, now_s: float) -> None:
         outbox = self.outbox
         outbox.check(now_s)
-        if tick % self._every == 0:
+        # Not `tick % every`: a match that is late makes several steps at once, and may never hit those.
+        if tick - self._shown >= self._every:
+            self._shown = tick
             outbox.due()
             outbox.kick()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
@@ -85,7 +85,9 @@ class Combat:
         if not is_free(LOOPBACK, self._projector_port):
             self._projector_port = self._ports.free()
         own = {"WORKER_NAME": PROJECTOR, "ADMIN_PORT": str(self._projector_port)}
-        return self._program("project", PROJECTOR, own)
+        program = self._program("project", PROJECTOR, own)
+        # What it counts may come a little later, a player's answer may not: on a full machine it steps back.
+        return replace(program, command=("nice", "-n", "10", *program.command))
 
     async def projects(self) -> bool:
         return await self._ready(self._projector_port)

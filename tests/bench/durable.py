@@ -78,8 +78,13 @@ def mesh(**environment: str) -> Iterator[Running]:
     try:
         content(folder / "content")
         options = ("--workers", "1", "--no-bots", "--no-web")
-        told = {"DATA_DIR": str(folder / "content"), "LOG_LEVEL": "WARNING"} | environment
-        with supervised(folder / "mesh", *options, port=None, **told) as supervisor:
+        told = {
+            "DATA_DIR": str(folder / "content"),
+            "LOG_LEVEL": "WARNING",
+            # A commit of so many shots releases megabytes of events at once.
+            "PENDING_BYTES": str(16 << 20),
+        }
+        with supervised(folder / "mesh", *options, port=None, **told, **environment) as supervisor:
             ready = supervisor.until("ready", seconds=START_S)
             # The edge is what clients are told of; where the worker listens only its environment says.
             entries = Path(f"/proc/{supervisor.part('w0')['pid']}/environ").read_bytes().split(b"\0")
@@ -107,9 +112,11 @@ async def streams(target: str, count: int, *, durable: bool) -> AsyncIterator[li
         ]
         for load in loads:
             await load.open(target, secret)
-        yield loads
-        for load in loads:
-            load.call.close()
+        try:
+            yield loads
+        finally:
+            for load in loads:
+                load.call.close()
 
 
 # ---- proof --------------------------------------------------------------------------------------

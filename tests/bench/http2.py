@@ -65,7 +65,8 @@ class Call(asyncio.Protocol):
         self._pump()
 
     def close(self) -> None:
-        self.ended.cancel()
+        if not self.ended.cancel() and not self.ended.cancelled():
+            self.ended.exception()  # known to whoever asked; nobody else has to hear of it
         self._transport.close()
 
     # -- asyncio.Protocol -------------------------------------------------------------------------

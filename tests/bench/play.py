@@ -139,9 +139,11 @@ async def loads(worker: str, echo: str) -> AsyncIterator[tuple[list[Load], list[
                 load = Load(session_id, shots, echoed=target == echo)
                 await load.open(target, token)
                 into.append(load)
-        yield judged, echoed
-        for load in (*judged, *echoed):
-            load.call.close()
+        try:
+            yield judged, echoed
+        finally:
+            for load in (*judged, *echoed):
+                load.call.close()
 
 
 # ---- measuring ----------------------------------------------------------------------------------

@@ -109,6 +109,16 @@ async def test_over_a_bound_the_stream_ends_with_a_notice(wire: Wire, parts: lis
     assert wire.sent == [b"first", b"SLOW"]
 
 
+async def test_what_comes_at_once_does_not_make_the_reader_slow(wire: Wire) -> None:
+    box = outbox(wire)
+    for _ in range(4):
+        box.put(b"x" * 60)
+        box.kick()
+    await settle()
+    assert wire.sent == [b"x" * 240]
+    assert not box.over.done()
+
+
 async def test_at_the_bound_it_does_not(wire: Wire) -> None:
     wire.open.clear()
     box = outbox(wire)
@@ -148,6 +158,18 @@ async def test_an_idle_stream_is_not_slow(wire: Wire) -> None:
     await box.flush()
     box.check(clock.monotonic_s() + 3600)
     await settle()
+    assert not box.over.done()
+
+
+async def test_a_write_that_has_not_begun_takes_no_time(wire: Wire) -> None:
+    box = outbox(wire)
+    box.put(b"a")
+    await box.flush()
+    box.put(b"b")
+    box.kick()
+    box.check(clock.monotonic_s() + 100)
+    await settle()
+    assert wire.sent == [b"a", b"b"]
     assert not box.over.done()
 
 
