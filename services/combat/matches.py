@@ -5,7 +5,7 @@ Knows no database and no gRPC: everything that remembers is behind `ports`.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextvars import Context
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -81,6 +81,7 @@ class Matches:
         if self._draining:
             return
         self._draining = True
+        await self._save(self._live.values())
         turns = asyncio.Semaphore(_MOVING_AT_ONCE)
 
         async def in_turn(match: Match) -> None:
@@ -307,7 +308,18 @@ class Matches:
         if match in self._moving:
             return
         if clock.monotonic_s() - match.taken_s >= self._settings.residence_s or self._draining:
-            self._later(self._hand_over(match))
+            self._later(self._move(match))
+
+    async def _move(self, match: Match) -> None:
+        await self._save([match])
+        await self._hand_over(match)
+
+    async def _save(self, matches: Collection[Match]) -> None:
+        """Asks for saves while the matches are played on: the record of the next tick takes each along. The
+        next owner has little to judge again then, which is most of the pause."""
+        for match in matches:
+            match.ask_save()
+        await asyncio.sleep(max((1 / match.session.tick_rate_hz for match in matches), default=0))
 
     async def _free(self, session_id: str) -> None:
         """Frees a session that is this worker's by its row only: the answer to a claim or a release was
@@ -317,14 +329,13 @@ class Matches:
             await self._store.release(session_id, self.ownership.owner, epoch)
 
     async def _hand_over(self, match: Match) -> None:
-        """Stands still, saves, lets go, and sends everybody to the next owner. Without an answer from the
-        store it goes on here: when it was let go all the same, the next commit is fenced."""
+        """Stands still, lets go, and sends everybody to the next owner. Without an answer from the store it
+        goes on here: when it was let go all the same, the next commit is fenced."""
         async with match.lifecycle:
             if match.suspended or match.arena.ended or self._live.get(match.session_id) is not match:
                 return
             self._moving[match] = None
             match.suspend()
-            match.ask_save()
             try:
                 await self.committer.flush(match)
                 session = match.session
