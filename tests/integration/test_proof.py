@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import grpc
 import pytest
-from arenamesh.combat.v1 import journal_pb2, service_pb2, verdict_pb2
+from arenamesh.combat.v1 import journal_pb2, play_pb2, service_pb2, verdict_pb2
 
 from tests.support import tokens
 from tests.support.recorded import Recorder, Recording
-from tests.support.worker import Worker, refused
+from tests.support.worker import Worker, refused, worker
 
 TICKS = 300
 Records = list[journal_pb2.JournalRecord]
@@ -208,3 +208,38 @@ async def test_who_may_ask(combat: Worker, played: Recording) -> None:
     request = service_pb2.VerifyReplayRequest(session_id=played.session.session_id)
     call = combat.stub.VerifyReplay(request, metadata=tokens.player("eve"))
     await refused(call, grpc.StatusCode.PERMISSION_DENIED)
+
+
+async def test_a_match_that_changed_hands_is_proved_and_shown_as_one(
+    database_url: str, redis_url: str
+) -> None:
+    stores = {"database_url": database_url, "redis_url": redis_url}
+    async with worker(**stores, worker_name="w1") as second:
+        async with worker(**stores, worker_name="w0") as first:
+            session_id = (await first.create(max_players=4)).session_id
+            for player in ("ann", "ben"):
+                await first.join(session_id, player)
+            await first.begin(session_id)
+            await hurt(first, session_id, "ann", 1)
+        await second.join(session_id, "cat")
+        await hurt(second, session_id, "ben", 2)
+        ending = service_pb2.EndSessionRequest(session_id=session_id)
+        session = (await second.stub.EndSession(ending, metadata=tokens.game_server())).session
+        request = service_pb2.VerifyReplayRequest(session_id=session_id)
+        proof = await second.stub.VerifyReplay(request, metadata=tokens.operator())
+        assert proof.verified, proof.first_difference
+        replay = service_pb2.GetReplayRequest(session_id=session_id)
+        call = second.stub.GetReplay(replay, metadata=tokens.player("eve"))
+        ticks = [answer.frame.tick async for answer in call if answer.frame.HasField("snapshot")]
+        assert ticks[: session.journal_tick] == list(range(1, session.journal_tick + 1))
+        listing = service_pb2.ListVerdictsRequest(session_id=session_id)
+        found = (await second.stub.ListVerdicts(listing, metadata=tokens.operator())).records
+        assert [record.command.command.damage.target for record in found] == [1, 2]
+
+
+async def hurt(combat: Worker, session_id: str, player_id: str, target: int) -> None:
+    damage = play_pb2.Damage(
+        target=target, amount_milli=5000, source=play_pb2.DAMAGE_SOURCE_SCRIPT, bypass=True
+    )
+    request = service_pb2.ApplyDamageRequest(session_id=session_id, player_id=player_id, direct=damage)
+    await combat.stub.ApplyDamage(request, metadata=tokens.game_server())
