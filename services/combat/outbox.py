@@ -13,12 +13,18 @@ from services.chassis.metrics import COMBAT_QUEUE_BYTES, COMBAT_STREAM_ENDS
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one reader. Over any of them its stream ends as too slow."""
+    """Of one reader. Over any of them its stream ends as too slow; over `pending_*` when it stays so for
+    `slow_s`, because a commit that was late brings much at once and is no fault of the reader's, or at once
+    when it is `_BURST` times as much."""
 
     pending_bytes: int
     pending_messages: int
+    slow_s: float
     write_timeout_s: float
     close_timeout_s: float
+
+
+_BURST = 16
 
 
 class Outbox:
@@ -45,6 +51,7 @@ class Outbox:
         "_loop",
         "_newest",
         "_notice",
+        "_over_since",
         "_pending",
         "_since",
         "_task",
@@ -74,6 +81,7 @@ class Outbox:
         self._bytes = 0
         self._due = False
         self._since = 0.0
+        self._over_since = 0.0
         self._ending = False
         self._error: Exception | None = None
         self._task: asyncio.Task[None] | None = None
@@ -92,7 +100,7 @@ class Outbox:
         if self._since and (
             self._bytes > self._limits.pending_bytes or len(self._pending) > self._limits.pending_messages
         ):
-            self._too_slow()
+            self._judge(clock.monotonic_s())
 
     def due(self) -> None:
         """The newest state should be sent. The caller then flushes or kicks."""
@@ -138,8 +146,12 @@ class Outbox:
 
     def check(self, now_s: float) -> None:
         """Ends the stream when a write has taken too long. Called each tick: cheaper than a timer a write."""
-        if self.busy and not self._ending and 0 < self._since < now_s - self._limits.write_timeout_s:
+        if not self.busy or self._ending:
+            return
+        if 0 < self._since < now_s - self._limits.write_timeout_s:
             self._too_slow()
+        elif self._over_since:
+            self._judge(now_s)
 
     def end(self, error: DomainError | None, notice: bytes = b"") -> None:
         """Sends what waits and `notice`, if the reader takes it in time, then ends the stream."""
@@ -170,11 +182,26 @@ class Outbox:
         self._ending = True
         self._finish()
 
+    @property
+    def _excess(self) -> float:
+        """What waits, as a multiple of what may."""
+        limits = self._limits
+        return max(self._bytes / limits.pending_bytes, len(self._pending) / limits.pending_messages)
+
+    def _judge(self, now_s: float) -> None:
+        """Too much waits: for how long already?"""
+        self._over_since = self._over_since or now_s
+        if now_s - self._over_since >= self._limits.slow_s or self._excess > _BURST:
+            self._too_slow()
+
     def _take(self) -> bytes:
         if not self._join:
             message = self._pending.pop(0)
             self._bytes -= len(message)
+            if self._excess <= 1:
+                self._over_since = 0.0
             return message
+        self._over_since = 0.0
         parts = self._pending
         self._pending = []
         self._bytes = 0

@@ -273,6 +273,7 @@ def limits(settings: CombatSettings) -> Limits:
     return Limits(
         pending_bytes=settings.pending_bytes,
         pending_messages=settings.pending_messages,
+        slow_s=settings.slow_s,
         write_timeout_s=settings.write_timeout_s,
         close_timeout_s=settings.close_timeout_s,
     )

@@ -43,11 +43,14 @@ class CombatSettings(Settings):
     hello_timeout_s: float = Field(default=5, gt=0)
     """How long a new Play stream may wait with its first frame. Over it: DEADLINE_EXCEEDED."""
     pending_bytes: int = Field(default=262_144, ge=1024)
-    """Waiting for one reader. Over it: the stream ends, RESOURCE_EXHAUSTED, notice SLOW_READER."""
+    """Waiting for one reader. Over it for `slow_s`, or 16 times over it: the stream ends,
+    RESOURCE_EXHAUSTED, notice SLOW_READER."""
     pending_messages: int = Field(default=4096, ge=16)
     """As `pending_bytes`."""
+    slow_s: float = Field(default=0.5, ge=0)
+    """How long more than that may wait: a commit that was late brings much at once."""
     write_timeout_s: float = Field(default=5, gt=0)
-    """How long one write to a reader may take. Over it: as `pending_bytes`."""
+    """How long one write to a reader may take. Over it: the stream ends likewise."""
     close_timeout_s: float = Field(default=1, gt=0)
     """How long the last words of a stream may take to leave. Over it: only the status is sent."""
 

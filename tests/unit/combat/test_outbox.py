@@ -1,15 +1,16 @@
 """What waits for one reader: order, joining, bounds, endings. Writes are held open by the test."""
 
 import asyncio
+from dataclasses import replace
 
 import grpc
 import pytest
 
 from services.chassis import clock
-from services.chassis.errors import Unavailable
+from services.chassis.errors import ResourceExhausted, Unavailable
 from services.combat.outbox import Limits, Outbox
 
-LIMITS = Limits(pending_bytes=100, pending_messages=5, write_timeout_s=5, close_timeout_s=30)
+LIMITS = Limits(pending_bytes=100, pending_messages=5, slow_s=0, write_timeout_s=5, close_timeout_s=30)
 
 
 class Wire:
@@ -200,7 +201,7 @@ async def test_the_first_end_counts(wire: Wire) -> None:
 
 async def test_a_reader_that_never_comes_back_is_given_up(wire: Wire) -> None:
     wire.open.clear()
-    limits = Limits(pending_bytes=100, pending_messages=5, write_timeout_s=5, close_timeout_s=0.01)
+    limits = replace(LIMITS, close_timeout_s=0.01)
     box = outbox(wire, limits)
     box.put(b"a")
     box.kick()
@@ -242,3 +243,57 @@ async def test_a_fault_of_ours_ends_it_at_once(wire: Wire) -> None:
     fault = ValueError("bug")
     box.fail(fault)
     assert await box.over is fault
+
+
+PATIENT = replace(LIMITS, slow_s=0.5)
+
+
+async def test_a_burst_is_not_the_readers_fault(wire: Wire) -> None:
+    wire.open.clear()
+    box = outbox(wire, PATIENT)
+    box.put(b"a")
+    box.kick()
+    await settle()
+    box.put(b"b" * 1000)
+    box.check(clock.monotonic_s())
+    assert not box.over.done()
+    wire.open.set()
+    await settle()
+    assert wire.sent == [b"a", b"b" * 1000]
+    # What comes later is judged on its own.
+    wire.open.clear()
+    box.put(b"c")
+    box.kick()
+    await settle()
+    box.put(b"d" * 101)
+    box.check(clock.monotonic_s() + 0.4)
+    assert box.reading
+
+
+@pytest.mark.parametrize("join", [True, False])
+async def test_a_burst_that_stays_is(wire: Wire, join: bool) -> None:
+    wire.open.clear()
+    box = outbox(wire, PATIENT, join=join)
+    box.put(b"a")
+    box.kick()
+    await settle()
+    box.put(b"b" * 101)
+    box.check(clock.monotonic_s() + 0.4)
+    assert box.reading
+    box.check(clock.monotonic_s() + 0.6)
+    wire.open.set()
+    error = await box.over
+    assert isinstance(error, ResourceExhausted)
+    assert wire.sent == [b"a", b"SLOW"]
+
+
+async def test_a_burst_has_a_bound(wire: Wire) -> None:
+    wire.open.clear()
+    box = outbox(wire, PATIENT)
+    box.put(b"a")
+    box.kick()
+    await settle()
+    box.put(b"b" * 1601)
+    assert not box.reading
+    wire.open.set()
+    assert isinstance(await box.over, ResourceExhausted)
