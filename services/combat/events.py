@@ -21,25 +21,13 @@ from native.tally import Tally
 from services.combat.domain.results import Ending, Mode, places
 from services.combat.domain.session import Session
 from services.combat.domain.statistics import PlayerStats, Score, WeaponCount
+from services.combat.violations import plain, violation
 
 SOURCE = "arenamesh/combat"
 EVENTS_TOPIC = "game.combat.events"
 VALIDATION_TOPIC = "game.combat.damage.validation"
 SECOND_US = 1_000_000
 
-# What an honest client's view may miss its bound by: its link's delay may change for as long as a stall of
-# its network or of its renderer lasts, without anybody lying.
-HONEST_VIEW_US = 100_000
-# Bounds that only somebody who lies about time meets by more than that. MAX_REWIND meets a slow link, and
-# MONOTONE whoever was moved by another bound before.
-_LIES = {
-    verdict_pb2.CLAMP_ACKED_SNAPSHOT,
-    verdict_pb2.CLAMP_NEWEST_SNAPSHOT,
-    verdict_pb2.CLAMP_ROUND_TRIP,
-    verdict_pb2.CLAMP_FUTURE,
-}
-# Rejections of a move that say nothing about the move.
-_NOT_MOVED = {verdict_pb2.REASON_DEAD, verdict_pb2.REASON_STUNNED}
 _JOIN, _LEAVE, _START, _COMMAND = 3, 4, 5, 7
 # Of a PlayerTally, what a player's second is told in.
 _TOLD = (
@@ -277,20 +265,20 @@ class Story:
                 self._session_ended(record, event.session_end)
 
     def _command(self, record: _Record, command: journal_pb2.CommandRecord) -> None:
-        kind = _violation(command)
+        kind = violation(command)
         if kind is None:
             return
         player_id = self._memory.seats[record.slot].player_id
         score = self._memory.scores.get(player_id, Score()).violated(record.time_us, self._half_life_us)
         self._memory.scores[player_id] = score
-        violation = combat_pb2.CombatViolation(
+        said = combat_pb2.CombatViolation(
             session_id=self._session.session_id,
             player_id=player_id,
             journal_sequence=record.sequence,
             kind=kind,
             score_milli=score.milli,
         )
-        self._say("combat.violation", violation, record.sequence, record.time_us, player_id)
+        self._say("combat.violation", said, record.sequence, record.time_us, player_id)
 
     # -- what is told -----------------------------------------------------------------------------
 
@@ -342,7 +330,7 @@ class Story:
             victim_id=seats[kill.victim].player_id,
             assist_id=seats[kill.assist - 1].player_id if kill.assist else "",
             weapon=self._weapons[kill.weapon - 1] if kill.weapon else "",
-            region=_plain(verdict_pb2.Region.Name(kill.region), "REGION_") if kill.region else "",
+            region=plain(verdict_pb2.Region.Name(kill.region), "REGION_") if kill.region else "",
             distance_mm=kill.distance_mm,
         )
         self._say("combat.kill", killed, record.sequence, record.time_us, killed.victim_id)
@@ -440,24 +428,3 @@ def _told(tally: PlayerTally) -> list[int]:
 
 def _suspicious(tally: PlayerTally) -> int:
     return tally["movement_violations"] + tally["clamped_rewinds"]
-
-
-def _violation(record: journal_pb2.CommandRecord) -> str | None:
-    """Name of what an honest client does not do, or None."""
-    verdict = record.verdict
-    if record.command.HasField("move"):
-        rejected = verdict.outcome == verdict_pb2.OUTCOME_REJECTED and verdict.reason not in _NOT_MOVED
-        if rejected or verdict.outcome == verdict_pb2.OUTCOME_CORRECTED:
-            return _plain(verdict_pb2.Reason.Name(verdict.reason), "REASON_")
-        return None
-    # Like the statistics, of shots that were fired: one that is refused has no effect to lie for.
-    evidence = record.evidence
-    moved_us = abs(evidence.claimed_view_us - evidence.used_view_us)
-    fired = verdict.outcome == verdict_pb2.OUTCOME_ACCEPTED
-    if fired and verdict.clamp in _LIES and moved_us > HONEST_VIEW_US:
-        return _plain(verdict_pb2.Clamp.Name(verdict.clamp), "CLAMP_")
-    return None
-
-
-def _plain(name: str, prefix: str) -> str:
-    return name.removeprefix(prefix).lower()
