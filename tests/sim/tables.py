@@ -1,7 +1,7 @@
 """What PostgreSQL keeps, and what each statement of the durable core does to it, without time or faults.
 
 Every method is one transaction: it happens as a whole, at one instant. What the ports promise is written
-here a second time, as plainly as possible.
+here a second time, as plainly as possible; `test_tables.py` holds both against each other.
 """
 
 from __future__ import annotations
