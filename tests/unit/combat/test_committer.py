@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.chassis.errors import Unavailable
@@ -504,6 +504,8 @@ class Ledger:
         raise NotImplementedError
 
 
+# Each case is a simulation of its own, of seconds to minutes.
+@settings(max_examples=settings().max_examples // 10)
 @given(
     script=st.lists(st.tuples(st.integers(0, 3000), st.booleans(), st.booleans()), max_size=30),
     steps=st.lists(
