@@ -92,25 +92,33 @@ class Relay:
     async def _send(self) -> int:
         """Sends one batch; returns how many."""
         self._woken.clear()
-        marked = await self._bus.marked(self._outbox.schema)
+        marked = await self._marked()
         async with self._database.connection() as connection:
-            checkpoint = await self._remembered(connection, marked)
+            checkpoint = await self._remembered(connection, Position.parse(marked))
             rows = await self._outbox.read(connection, checkpoint, self._limits.batch)
         if not rows:
             return 0
         for topic, messages in _by_topic(rows).items():
             await self._bus.publish(topic, messages)
         last = rows[-1].position
-        await self._bus.mark(self._outbox.schema, str(last))
-        async with self._database.connection() as connection:
-            if await self._outbox.move(connection, checkpoint, last):
-                self._relayed.inc(len(rows))
+        if await self._bus.mark(self._outbox.schema, str(last), marked):
+            async with self._database.connection() as connection:
+                if await self._outbox.move(connection, checkpoint, last):
+                    self._relayed.inc(len(rows))
         return len(rows)
 
-    async def _remembered(self, connection: Connection, marked: str | None) -> Position:
+    async def _marked(self) -> str:
+        """How far the bus remembers. One that knows nothing is marked first: should it forget while a batch
+        is on its way, the mark after it is refused."""
+        marked = await self._bus.marked(self._outbox.schema)
+        if marked is None:
+            marked = str(START)
+            await self._bus.mark(self._outbox.schema, marked, None)
+        return marked
+
+    async def _remembered(self, connection: Connection, known: Position) -> Position:
         """The checkpoint, set back when the bus has forgotten something that it had taken."""
         checkpoint = await self._outbox.checkpoint(connection)
-        known = START if marked is None else Position.parse(marked)
         if known >= checkpoint or not await self._outbox.move(connection, checkpoint, known):
             return checkpoint
         _log.warning("the bus forgot what it had taken: sent again", since=str(known))

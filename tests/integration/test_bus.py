@@ -310,7 +310,9 @@ async def test_no_more_is_in_hand_than_the_limit(bus_of: Make, topic: str) -> No
 async def test_marks(bus_of: Make, topic: str) -> None:
     bus = bus_of()
     assert await bus.marked(topic) is None
-    await bus.mark(topic, "1-2")
-    await bus.mark(topic, "3-4")
+    assert not await bus.mark(topic, "1-2", "0-0")
+    assert await bus.mark(topic, "1-2", None)
+    assert not await bus.mark(topic, "9-9", None)
+    assert await bus.mark(topic, "3-4", "1-2")
     assert await bus.marked(topic) == "3-4"
     await bus.ping()

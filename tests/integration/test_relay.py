@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,22 +13,20 @@ import asyncpg
 import pytest
 
 from services.chassis.bus.inmem import InMemoryBus
-from services.chassis.bus.port import Bus, Message
-from services.chassis.db import Database
+from services.chassis.bus.port import Message
 from services.chassis.errors import Unavailable
 from services.chassis.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING
 from services.chassis.outbox import START, Outbox
-from services.chassis.relay import Relay, RelayLimits
-from services.chassis.singleton import Singleton
+from services.chassis.relay import RelayLimits
 from services.combat.store import SCHEMA
 from tests.support.buses import LIMITS
 from tests.support.events import envelope
+from tests.support.relay import relaying
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 TOPIC = "test"
 OUTBOX = Outbox(SCHEMA)
-QUICK = RelayLimits(batch=20, poll_s=0.01, backoff_s=0.05, keep=timedelta(hours=1))
 
 
 class ScriptedBus(InMemoryBus):
@@ -45,19 +42,6 @@ class ScriptedBus(InMemoryBus):
             raise Unavailable("Away.", reason="BUS_UNAVAILABLE")
         self.taken += [message.id for message in messages]
         await super().publish(topic, messages)
-
-
-@asynccontextmanager
-async def relaying(url: str, bus: Bus, limits: RelayLimits = QUICK) -> AsyncIterator[Relay]:
-    database = await Database.connect(url, size=3, wait_s=2, command_s=2)
-    relay = Relay(database, OUTBOX, bus, limits)
-    task = asyncio.create_task(Singleton(url, f"relay {SCHEMA}", standby_s=0.05).run(relay.run))
-    try:
-        yield relay
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await database.close()
 
 
 @pytest.fixture

@@ -133,8 +133,11 @@ class InMemoryBus:
         for group in groups:
             group.wake()
 
-    async def mark(self, name: str, position: str) -> None:
+    async def mark(self, name: str, position: str, expected: str | None) -> bool:
+        if self._marks.get(name) != expected:
+            return False
         self._marks[name] = position
+        return True
 
     async def marked(self, name: str) -> str | None:
         return self._marks.get(name)

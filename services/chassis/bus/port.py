@@ -67,9 +67,9 @@ class Bus(Protocol):
             Unavailable: BUS_UNAVAILABLE or BUS_FULL. Some of them may have been taken; publish all again.
         """
 
-    async def mark(self, name: str, position: str) -> None:
+    async def mark(self, name: str, position: str, expected: str | None) -> bool:
         """Remembers `position` under a name, in the same fate as what was published before it: a bus that
-        forgets those forgets this too. Raises as `publish`."""
+        forgets those forgets this too. False: the mark was not `expected`, and stays. Raises as `publish`."""
 
     async def marked(self, name: str) -> str | None:
         """The last position marked under a name, as far as the bus remembers. Raises as `publish`."""

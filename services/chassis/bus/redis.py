@@ -42,8 +42,8 @@ class RedisBus:
             if length >= self._limits.stream_length:
                 self._over.add(key)
 
-    async def mark(self, name: str, position: str) -> None:
-        await self._streams.put(f"arenamesh:mark:{name}", position)
+    async def mark(self, name: str, position: str, expected: str | None) -> bool:
+        return await self._streams.replace(f"arenamesh:mark:{name}", expected, position)
 
     async def marked(self, name: str) -> str | None:
         return await self._streams.get(f"arenamesh:mark:{name}")

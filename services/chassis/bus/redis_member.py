@@ -30,7 +30,6 @@ class Member:
         base = f"arenamesh:{{{consumer.topic}}}:{consumer.group}"
         self._shared = (f"{base}:members", f"{base}:holders")
         self._keys = [stream_key(consumer.topic, partition) for partition in range(PARTITIONS)]
-        self._partition_of = {key: partition for partition, key in enumerate(self._keys)}
         self._lanes = Lanes(consumer, limits, self._holds)
         self._lease_until = 0.0
         self._held: set[int] = set()
@@ -39,6 +38,7 @@ class Member:
         self._ready: set[int] = set()
         self._any_ready = asyncio.Event()
         self._reading = asyncio.Lock()
+        self._taking_over = asyncio.Lock()
         self._recoveries: dict[int, asyncio.Task[None]] = {}
         # Read and not yet acknowledged; of these, handled.
         self._in_hand: dict[int, set[bytes]] = defaultdict(set)
@@ -94,6 +94,8 @@ class Member:
             for partition in share - self._held - self._giving_back:
                 self._held.add(partition)
                 self._recover(partition)
+            if self._ready:
+                self._any_ready.set()  # the reader may have found the old lease to be over
             await asyncio.sleep(self._lease_s / 3)
 
     async def _give_back(self, partitions: set[int]) -> None:
@@ -122,26 +124,37 @@ class Member:
         while True:
             await self._lanes.until_room()
             await self._any_ready.wait()
-            async with self._reading:
-                partitions = sorted(filter(self._holds, self._ready))
-                try:
-                    await self._read_some(partitions)
-                    continue
-                except (Unavailable, GroupLost) as error:
-                    _log.warning("nothing to read from", group=self._group, error=repr(error))
-            # An answer that did not arrive leaves entries pending that nobody has.
-            for partition in partitions:
-                self._recover(partition)
-            await asyncio.sleep(self._lease_s / 10)
+            partitions = sorted(filter(self._holds, self._ready))
+            try:
+                async with self._reading:
+                    last = await self._read_some(partitions)
+                if last is None:  # another member has them; the next beat will say so
+                    await asyncio.sleep(self._lease_s / 10)
+                elif last:
+                    await self._streams.wait(last, _BLOCK_S)
+            except (Unavailable, GroupLost) as error:
+                _log.warning("nothing to read from", group=self._group, error=repr(error))
+                # An answer that did not arrive leaves entries pending that nobody has.
+                for partition in partitions:
+                    self._recover(partition)
+                await asyncio.sleep(self._lease_s / 10)
 
-    async def _read_some(self, partitions: list[int]) -> None:
+    async def _read_some(self, partitions: list[int]) -> dict[str, bytes] | None:
+        """Hands over what is new. When that is nothing: the streams and their last ids; None: not ours."""
         if not partitions:
             self._any_ready.clear()
-            return
+            return {}
         count = max(1, self._lanes.room // len(partitions))
-        keys = [self._keys[partition] for partition in partitions]
-        for key, entry in await self._streams.read(keys, self._group, count, _BLOCK_S):
-            self._hand(self._partition_of[key], entry)
+        keys = {partition: self._keys[partition] for partition in partitions}
+        found = await self._streams.read(self._shared[1], self._id, self._group, keys, count)
+        for partition, (_, entries) in found.items():
+            for entry in entries:
+                self._hand(partition, entry)
+        if not found:
+            return None
+        if any(entries for _, entries in found.values()):
+            return {}
+        return {self._keys[partition]: last for partition, (last, _) in found.items()}
 
     def _hand(self, partition: int, entry: Entry, attempts: int = 0) -> asyncio.Event:
         """Gives the lanes an entry. The event is set when the group is done with it."""
@@ -184,17 +197,21 @@ class Member:
             return
 
     async def _take_over(self, partition: int) -> None:
-        """One entry at a time: should it be the end of this process too, only it is counted against."""
+        """One entry at a time, over all partitions, and acknowledged before the next: should it be the end of
+        this process too, only it is counted against."""
         key, after = self._keys[partition], b""
         while page := await self._streams.pending(key, self._group, after, _PENDING_PAGE):
             for entry_id, handed_out in page:
                 after = entry_id
-                if entry_id not in self._in_hand[partition]:
+                if entry_id in self._in_hand[partition]:
+                    continue
+                async with self._taking_over:
                     entry = await self._streams.claim(key, self._group, entry_id)
                     await self._hand(partition, entry, handed_out - 1).wait()
+                    await self._flush()
 
     async def _sweep(self) -> None:
-        """Finds what a member left behind that read on after it had lost its lease."""
+        """A second look: whatever left something pending behind our back, it is found."""
         while True:
             await asyncio.sleep(_SWEEP_LEASES * self._lease_s)
             for partition in list(self._ready):

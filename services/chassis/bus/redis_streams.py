@@ -58,6 +58,29 @@ def stream_key(topic: str, partition: int) -> str:
     return f"arenamesh:{{{topic}}}:{partition}"
 
 
+# Reads new entries of those partitions that the member still holds, and says where their streams end. Who was
+# held up for longer than its lease reads nothing that belongs to the next holder.
+_READ = """
+local found = {}
+for number = 2, #KEYS do
+  local partition, entries = ARGV[number + 3], {}
+  if redis.call('HGET', KEYS[1], partition) == ARGV[1] then
+    local answer = redis.call('XREADGROUP', 'GROUP', ARGV[2], ARGV[3], 'COUNT', ARGV[4],
+                              'STREAMS', KEYS[number], '>')
+    if answer then entries = answer[1][2] end
+    local last = redis.call('XREVRANGE', KEYS[number], '+', '-', 'COUNT', 1)[1]
+    found[#found + 1] = {partition, last and last[1] or '0-0', entries}
+  end
+end
+return found
+"""
+_REPLACE = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+
+
 class GroupLost(Exception):
     """Redis has forgotten the group, with everything: it was flushed, or restarted without its data."""
 
@@ -84,6 +107,8 @@ class Streams:
         )
         self._beat = self._redis.register_script(_BEAT)
         self._release = self._redis.register_script(_RELEASE)
+        self._read = self._redis.register_script(_READ)
+        self._replace = self._redis.register_script(_REPLACE)
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -91,8 +116,10 @@ class Streams:
     async def ping(self) -> None:
         await self._call(self._redis.ping())
 
-    async def put(self, key: str, value: str) -> None:
-        await self._call(self._redis.set(key, value))
+    async def replace(self, key: str, old: str | None, new: str) -> bool:
+        """Sets a value unless it is not `old` (None: there is none)."""
+        with _answering():
+            return bool(await self._replace(keys=[key], args=[old or "", new]))
 
     async def get(self, key: str) -> str | None:
         value = await self._call(self._redis.get(key))
@@ -140,15 +167,22 @@ class Streams:
             await self._call(self._redis.xgroup_create(key, group, "0", mkstream=True))
 
     async def read(
-        self, keys: Sequence[str], group: str, count: int, block_s: float
-    ) -> list[tuple[str, Entry]]:
-        """New entries, up to `count` of each stream; waits up to `block_s` for one. Raises GroupLost."""
-        block = max(1, int(block_s * 1000))
-        streams: Any = dict.fromkeys(keys, ">")
-        answer = await self._call(self._redis.xreadgroup(group, _HOLDER, streams, count=count, block=block))
-        return [
-            (key.decode(), Entry(id_, _message(fields))) for key, entries in answer for id_, fields in entries
-        ]
+        self, holders: str, member: str, group: str, keys: Mapping[int, str], count: int
+    ) -> dict[int, tuple[bytes, list[Entry]]]:
+        """New entries, up to `count` of each partition that the member holds, and the last id there is. Does
+        not wait. Raises GroupLost."""
+        arguments: list[Any] = [member, group, _HOLDER, count, *keys]
+        with _answering():
+            answer = await self._read(keys=[holders, *keys.values()], args=arguments)
+        return {
+            int(partition): (last, [Entry(id_, _message(_paired(fields))) for id_, fields in entries])
+            for partition, last, entries in answer
+        }
+
+    async def wait(self, last: Mapping[str, bytes], block_s: float) -> None:
+        """Until one of the streams has something after its `last`, or for `block_s`. Takes nothing."""
+        streams: Any = dict(last)
+        await self._call(self._redis.xread(streams, count=1, block=max(1, int(block_s * 1000))))
 
     async def pending(self, key: str, group: str, after: bytes, count: int) -> list[tuple[bytes, int]]:
         """Entries that were read and are not acknowledged, after an id: (id, how often handed out)."""
@@ -215,6 +249,10 @@ def _answering() -> Iterator[None]:
 
 def _fields(message: Message) -> Any:
     return {"id": message.id, "subject": message.subject, "body": message.body}
+
+
+def _paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _message(fields: Mapping[bytes, bytes]) -> Message | None:
