@@ -13,6 +13,9 @@ import { Playback } from "./playback.js";
 import { Scene } from "./scene.js";
 
 const RETRY_MS = 1000;
+// A stream that broke after a while goes on at another worker, which is there already.
+const PROMPT_MS = 20;
+const SETTLED_MS = 2000;
 const FIGURES_MS = 500;
 const ROUND_TRIP_MS = 2000;
 const PAST_MS = 10_000;
@@ -70,12 +73,15 @@ async function watch(): Promise<void> {
 
 async function watchForEver(): Promise<never> {
   for (;;) {
+    const beganMs = performance.now();
+    let waitMs = RETRY_MS;
     try {
       await watch();
     } catch (problem) {
-      say(`${ConnectError.from(problem).rawMessage} Trying again…`);
+      if (performance.now() - beganMs > SETTLED_MS) waitMs = PROMPT_MS;
+      else say(`${ConnectError.from(problem).rawMessage} Trying again…`);
     }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
   }
 }
 
