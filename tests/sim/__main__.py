@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from tests.sim.runner import Summary, run
+from tests.sim.runner import Summary, run_slice
 from tests.sim.world import simulate
 
 _SLICE = 50  # seeds that a process takes at a time
@@ -56,14 +56,10 @@ def parts(begin: int, count: int, jobs: int) -> Iterator[Summary]:
     """The seeds in slices, as they are done."""
     slices = [(at, min(at + _SLICE, begin + count)) for at in range(begin, begin + count, _SLICE)]
     if jobs <= 1:
-        yield from map(_slice, slices)
+        yield from map(run_slice, slices)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(_slice, slices)
-
-
-def _slice(bounds: tuple[int, int]) -> Summary:
-    return run(*bounds)
+        yield from pool.imap_unordered(run_slice, slices)
 
 
 def progress(total: Summary, elapsed: float) -> None:

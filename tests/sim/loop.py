@@ -55,7 +55,6 @@ class Loop(asyncio.BaseEventLoop):
         super().__init__()
         self.now = 0.0
         self.world = Node("world")
-        self.steps = 0
         self.tasks: list[asyncio.Task[Any]] = []
         """Every task ever made: the garbage collector must not finish one that is dropped half way."""
         self.failures: list[str] = []
@@ -163,7 +162,6 @@ class Loop(asyncio.BaseEventLoop):
             if node is not None and (node.dead or node.frozen):
                 node.held.append(handle)
                 continue
-            self.steps += 1
             handle._run()
 
     def _jump(self) -> None:

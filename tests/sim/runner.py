@@ -67,12 +67,15 @@ def results(begin: int, end: int) -> Iterator[Result]:
     """Of the seeds from `begin` to before `end`."""
     collecting = gc.isenabled()
     gc.disable()
+    gc.collect()
+    gc.freeze()  # what was there before stays; the collector need not look at it
     try:
         for seed in range(begin, end):
             yield simulate(seed)
             if seed % _COLLECT_EVERY == 0:
                 gc.collect()
     finally:
+        gc.unfreeze()
         if collecting:
             gc.enable()
 
@@ -86,3 +89,8 @@ def run(begin: int, end: int, *, budget_s: float = float("inf"), stop_at_failure
         if time.monotonic() > deadline or (stop_at_failure and result.violations):
             break
     return summary
+
+
+def run_slice(bounds: tuple[int, int]) -> Summary:
+    """`run`, for a pool of processes."""
+    return run(*bounds)
