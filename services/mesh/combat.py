@@ -16,6 +16,13 @@ from services.mesh.settings import ROOT, MeshSettings
 
 PROJECTOR = "projector"
 _COMMAND = (sys.executable, "-m", "services.combat.main")
+# Where Linux shares the processors out by session, `nice` alone says nothing: the session has its own.
+_BACKGROUND = (
+    "sh",
+    "-c",
+    'echo 10 2>/dev/null >/proc/self/autogroup; exec nice -n 10 "$@"',
+    "sh",
+)
 
 
 @dataclass
@@ -87,7 +94,7 @@ class Combat:
         own = {"WORKER_NAME": PROJECTOR, "ADMIN_PORT": str(self._projector_port)}
         program = self._program("project", PROJECTOR, own)
         # What it counts may come a little later, a player's answer may not: on a full machine it steps back.
-        return replace(program, command=("nice", "-n", "10", *program.command))
+        return replace(program, command=(*_BACKGROUND, *program.command))
 
     async def projects(self) -> bool:
         return await self._ready(self._projector_port)
