@@ -16,13 +16,9 @@ from services.mesh.settings import ROOT, MeshSettings
 
 PROJECTOR = "projector"
 _COMMAND = (sys.executable, "-m", "services.combat.main")
-# Where Linux shares the processors out by session, `nice` alone says nothing: the session has its own.
-_BACKGROUND = (
-    "sh",
-    "-c",
-    'echo 10 2>/dev/null >/proc/self/autogroup; exec nice -n 10 "$@"',
-    "sh",
-)
+# The projector makes itself nice; where Linux shares the processors out by session, that says nothing, and
+# the session has a niceness of its own.
+_BACKGROUND = ("sh", "-c", 'echo 10 2>/dev/null >/proc/self/autogroup; exec "$@"', "sh")
 
 
 @dataclass
