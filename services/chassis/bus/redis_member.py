@@ -83,8 +83,9 @@ class Member:
             except Unavailable:
                 await asyncio.sleep(self._lease_s / 10)
                 continue
-            # Over the lease another member may have had them, and read on.
-            kept = set() if begin > self._lease_until else self._held & share
+            # Over the lease, by the time of the answer, the lanes have let go of what they had, and another
+            # member may have read on: everything is taken anew.
+            kept = self._held & share if clock.monotonic_s() < self._lease_until else set()
             self._lease_until = begin + self._lease_s
             lost = (self._held - kept) | (held - share - self._giving_back)
             if lost:
