@@ -13,7 +13,7 @@ from native.records cimport record_tick
 from native.seats cimport leader, seat_pose, seat_spawn, sides_alive
 from native.snapshot cimport album_begin, entity_t
 from native.state cimport CHECKPOINT_TICKS, STEP_TIMES, arena_t, entry_t, seat_t
-from native.types cimport EFFECT_STUN, END_LAST_STANDING, END_SCORE_LIMIT, END_TIME_LIMIT, pose_t
+from native.types cimport EFFECT_STUN, END_ABORTED, END_LAST_STANDING, END_SCORE_LIMIT, END_TIME_LIMIT, pose_t
 
 cdef enum:
     FLAG_ALIVE = 1
@@ -100,6 +100,8 @@ cdef void finish(arena_t *arena, uint32_t reason) noexcept nogil:
     arena.winner = leader(arena, &score)
     if not arena.mode.respawns and sides_alive(arena, &last) == 1:
         arena.winner = last     # the last one standing, whatever the count
+    if reason == END_ABORTED:
+        arena.winner = 0
     event_end(arena, reason, arena.winner)
 
 

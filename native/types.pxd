@@ -113,6 +113,7 @@ ctypedef enum EndReason:
     END_REQUESTED = 3
     END_EMPTY = 4
     END_LAST_STANDING = 5
+    END_ABORTED = 6
 
 ctypedef enum ActionPhase:
     PHASE_NONE = 0

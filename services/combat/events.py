@@ -305,6 +305,7 @@ class Story:
             game_mode=session.game_mode,
             ended_at=self._at(record.time_us),
             duration_us=record.time_us,
+            end_reason=plain(event_pb2.EndReason.Name(end.reason), "END_REASON_"),
             results=[
                 combat_pb2.CombatPlayerResult(
                     player_id=player.player_id,

@@ -20,6 +20,15 @@ TABLES = ("combat_segments", "combat_saves")
 LOCK_MS = 100
 # Rows of the default partition that one run deletes at most: they are found by reading all of it.
 DELETED_AT_ONCE = 10_000
+# Sessions whose journal must stay: live ones, and those that are over and not counted yet, unless counting
+# has failed.
+_NEEDED = """(
+    session.status IN ('WAITING', 'ACTIVE')
+    OR NOT session.projected AND NOT EXISTS (
+        SELECT FROM gameplay.combat_projections AS projection
+        WHERE projection.session_id = session.id AND projection.parked_at IS NOT NULL
+    )
+)"""
 # Of the transactions below, so that two processes never do the same.
 _LOCK = 0x61726A72
 
@@ -27,7 +36,7 @@ _LOCK = 0x61726A72
 async def maintain(database: Database, today: date, days: int) -> None:
     """Makes the partitions of today and tomorrow, and drops what is more than `days` days old.
 
-    A partition with rows of a session that still lives stays whole. To be called about once an hour.
+    A partition with rows of a session that still lives, or is not counted yet, stays whole. To be called about once an hour.
 
     Raises:
         Unavailable: the database does not answer.
@@ -87,12 +96,12 @@ async def _drop(connection: Connection, name: str, day: date) -> None:
     needed = await connection.fetchval(
         f"""SELECT EXISTS (
             SELECT FROM gameplay.combat_sessions AS session
-            WHERE session.status IN ('WAITING', 'ACTIVE')
+            WHERE {_NEEDED}
               AND EXISTS (SELECT FROM gameplay.{name} AS kept WHERE kept.session_id = session.id)
         )"""
     )
     if needed:
-        _log.info("partition is old, but a live session needs it", name=name)
+        _log.info("partition is old, but a session needs it", name=name)
         return
     await connection.execute(f"DROP TABLE gameplay.{name}")
     _log.info("partition dropped", name=name, day=str(day))
@@ -106,7 +115,7 @@ async def _delete(connection: Connection, table: str, cutoff: date) -> None:
             SELECT kept.ctid
             FROM gameplay.{table}_default AS kept
             LEFT JOIN gameplay.combat_sessions AS session
-              ON session.id = kept.session_id AND session.status IN ('WAITING', 'ACTIVE')
+              ON session.id = kept.session_id AND {_NEEDED}
             WHERE kept.created_at < $1 AND session.id IS NULL
             LIMIT {DELETED_AT_ONCE}
         ))""",

@@ -233,7 +233,8 @@ class Sessions:
 
     async def _end(self, match: Match, session: Session, key: IdempotencyKey | None, encode: Encode) -> bytes:
         """Arena first: nothing more is judged, whatever becomes of this call."""
-        match.end(event_pb2.END_REASON_REQUESTED)
+        aborted = session.status is SessionStatus.ABORTED
+        match.end(event_pb2.END_REASON_ABORTED if aborted else event_pb2.END_REASON_REQUESTED)
 
         async def write(over: Session) -> bytes:
             answer, _ = await self._idempotent(key, self._saving(match, over, encode))

@@ -31,15 +31,18 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await opened.close()
 
 
-async def session(connection: asyncpg.Connection, session_id: str, status: str) -> None:
+async def session(
+    connection: asyncpg.Connection, session_id: str, status: str, *, counted: bool = True
+) -> None:
     await connection.execute(
         """INSERT INTO gameplay.combat_sessions (
             id, name, type, status, max_players, min_players, player_count, created_at, map_id,
-            game_mode, ruleset_name, ruleset_version, tick_rate, spectator_delay_s, owner, epoch
-        ) VALUES ($1, '', 'duel', $2, 2, 1, 0, now(), 'yard', 'duel', 'default', 1, 30, 0, 'w', 7)
+            game_mode, ruleset_name, ruleset_version, tick_rate, spectator_delay_s, owner, epoch, projected
+        ) VALUES ($1, '', 'duel', $2, 2, 1, 0, now(), 'yard', 'duel', 'default', 1, 30, 0, 'w', 7, $3)
         """,
         session_id,
         status,
+        counted,
     )
 
 
@@ -137,6 +140,23 @@ async def test_what_is_old_goes_unless_a_live_session_needs_it(
     await connection.execute("UPDATE gameplay.combat_sessions SET status = 'ENDED'")
     await maintain(database, TODAY + timedelta(days=DAYS + 3), DAYS)
     assert set(await where(connection)) == {("over", 4)}
+
+
+async def test_what_is_not_counted_yet_stays_unless_counting_failed(
+    database: Database, connection: asyncpg.Connection
+) -> None:
+    await session(connection, "late", "ENDED", counted=False)
+    await maintain(database, TODAY, DAYS)
+    await record(connection, "late", 1, TODAY)
+    await record(connection, "late", 2, TODAY - timedelta(days=1))
+    await maintain(database, TODAY + timedelta(days=DAYS + 2), DAYS)
+    assert set(await where(connection)) == {("late", 1), ("late", 2)}
+    await connection.execute(
+        """INSERT INTO gameplay.combat_projections
+        VALUES ('late', 0, 0, '', '{}', now(), now(), 'record 1 cannot be read')"""
+    )
+    await maintain(database, TODAY + timedelta(days=DAYS + 2), DAYS)
+    assert set(await where(connection)) == set()
 
 
 async def test_the_default_partition_is_emptied_of_what_is_old(

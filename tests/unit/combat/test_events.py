@@ -218,6 +218,16 @@ def test_who_left_before_the_match_took_no_part() -> None:
     ]
 
 
+@pytest.mark.parametrize(("reason", "winners"), [("requested", {"p0"}), ("aborted", set())])
+def test_of_an_aborted_match_nobody_is_the_winner(reason: str, winners: set[str]) -> None:
+    match = Match(players=["p0", "p1"])
+    match.judge(match.hurt(0, 1, 1000))
+    match.arena.end(match.now, event_pb2.EndReason.Value(f"END_REASON_{reason.upper()}"))
+    (ended,) = of_type(told(story_of(match), match.arena.take_journal()), "combat.session_ended")
+    assert ended.end_reason == reason
+    assert {result.player_id for result in ended.results if result.won} == winners
+
+
 def test_a_match_that_never_began_is_not_told() -> None:
     match = Match(start=False)
     match.arena.end(0, event_pb2.END_REASON_EMPTY)
