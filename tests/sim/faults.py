@@ -56,6 +56,8 @@ class Faults:
             self._mute: 1,
         }
         self.counts: dict[str, int] = {}
+        self._stopping: dict[str, Process] = {}
+        """Told to stop; never play again."""
         self._running: list[asyncio.Task[None]] = []
 
     async def rage(self, seconds: float) -> None:
@@ -80,7 +82,10 @@ class Faults:
         network.down, network.slow, network.lossy, network.notify_lossy = False, 1.0, 0.0, 0.0
         network.go_on()
         for slot, process in mesh.processes.items():
-            if process is None:
+            if process is not None and self._stopping.get(slot) is process:
+                self._kill(slot, process)
+                mesh.start(slot)
+            elif process is None:
                 mesh.start(slot)
             elif process.node.frozen:
                 self._thaw(slot, process)
@@ -137,6 +142,7 @@ class Faults:
         self._count("drain", slot)
         mesh = self._mesh
         mesh.edge.check(slot)
+        self._stopping[slot] = process
         task = mesh.loop.spawn(process.node, process.drain())
         await asyncio.wait([task], timeout=2.5)
         if mesh.processes[slot] is not process:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.sim.runner import run
@@ -14,10 +16,9 @@ BUDGET_S = 22.0  # a chunk: two processes are done with all of them in under two
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_sessions_survive(chunk: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sessions_survive(chunk: int, record_property: Callable[[str, object], None]) -> None:
     summary = run(chunk * SEEDS, (chunk + 1) * SEEDS, budget_s=BUDGET_S)
-    with capsys.disabled():
-        print(f"\n{summary.line()}", end=" ")
+    record_property("told", summary.line())
     replays = [f"scripts/sim --trace {seed}: {wrong[0]}" for seed, wrong in summary.failed.items()]
     assert not replays
     assert summary.seeds >= FLOOR
