@@ -36,7 +36,8 @@ _LOCK = 0x61726A72
 async def maintain(database: Database, today: date, days: int) -> None:
     """Makes the partitions of today and tomorrow, and drops what is more than `days` days old.
 
-    A partition with rows of a session that still lives, or is not counted yet, stays whole. To be called about once an hour.
+    A partition with rows of a session that still lives, or is not counted yet, stays whole. To be called
+    about once an hour.
 
     Raises:
         Unavailable: the database does not answer.
