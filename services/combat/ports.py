@@ -73,10 +73,10 @@ class OwnershipStore(Protocol):
         """The worker stops; whatever it still holds is free for others at once."""
 
     async def claim(self, session_id: str, owner: str) -> Session | None:
-        """The session; with `owner` and a new epoch when it is live and was nobody's, or a dead worker's.
+        """The session; with `owner` and a new epoch when it is live and was nobody's, a dead worker's, or
+        `owner`'s own: who claims it has no arena of it, and what it may have sent at the old epoch is fenced.
 
-        As it is when a living worker holds it (also `owner` itself), or when it is over. None: there is no
-        such session.
+        As it is when another living worker holds it, or when it is over. None: there is no such session.
         """
 
     async def release(self, session_id: str, owner: str, epoch: int) -> bool:

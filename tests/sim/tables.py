@@ -130,7 +130,7 @@ class Tables:
 
     def claim(self, session_id: str, owner: str) -> Session | None:
         row = self.sessions.get(session_id)
-        if row is None or not row.live or self.alive(row.owner):
+        if row is None or not row.live or (row.owner != owner and self.alive(row.owner)):
             return row
         row = replace(row, owner=owner, epoch=row.epoch + 1)
         self.sessions[session_id] = row

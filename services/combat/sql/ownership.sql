@@ -19,7 +19,8 @@ DELETE FROM gameplay.combat_workers WHERE id = $1
 -- name: claim
 UPDATE gameplay.combat_sessions
 SET owner = $2, epoch = epoch + 1, claimed_at = clock_timestamp() AT TIME ZONE 'utc'
-WHERE id = $1 AND status IN ('WAITING', 'ACTIVE') AND owner NOT IN (SELECT gameplay.combat_living($3))
+WHERE id = $1 AND status IN ('WAITING', 'ACTIVE')
+  AND (owner = $2 OR owner NOT IN (SELECT gameplay.combat_living($3)))
 RETURNING *
 
 -- name: release
