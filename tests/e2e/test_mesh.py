@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from services.mesh import probes
 from services.mesh.ports import LOOPBACK
 from tests.e2e.conftest import Rest
 from tests.support.mesh import DEADLINE_S, PORTS, START_S, Supervisor, command, environment, supervised
-
-WARM_START_S = 10.0
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -210,10 +207,8 @@ def test_it_stops_cleanly_and_starts_warm_with_what_it_had(data: Path) -> None:
         _, left = psutil.wait_procs(members, timeout=DEADLINE_S)
         assert left == []
         supervisor.until("stopped")
-    begun = time.monotonic()
     with supervised(data.parent / "warm", "--no-bots", "--no-web", port=supervisor.port) as again:
         again.until("ready", seconds=START_S)
-        assert time.monotonic() - begun < WARM_START_S
         members = family(again.process.pid)
         # Not even asked to stop.
         again.process.kill()

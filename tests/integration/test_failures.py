@@ -34,8 +34,10 @@ async def test_a_call_that_takes_too_long(database_url: str, redis_url: str) -> 
 
 
 async def test_a_database_that_is_too_busy(database_url: str, redis_url: str) -> None:
-    limits = {"database_pool": 1, "database_wait_s": 0.1, "persist_seconds": 60}
+    limits = {"database_pool": 1, "database_wait_s": 0.1, "persist_seconds": 60, "sweep_s": 60}
     async with worker(database_url=database_url, redis_url=redis_url, **limits) as combat:
+        # Behind whatever the worker itself asks at its start.
+        assert await refused(combat.get("s1"), grpc.StatusCode.NOT_FOUND) == "SESSION_NOT_FOUND"
         connection = await asyncpg.connect(database_url)
         async with connection.transaction():
             await connection.execute("LOCK TABLE gameplay.combat_sessions")

@@ -290,7 +290,12 @@ def _logs(loop: Loop, trace: Trace) -> Iterator[None]:
         raise structlog.DropEvent
 
     before = structlog.get_config()
-    structlog.configure(processors=[keep], cache_logger_on_first_use=False)
+    structlog.configure(
+        processors=[keep],
+        # Every level, whatever the tests before have set.
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+        cache_logger_on_first_use=False,
+    )
     try:
         yield
     finally:
