@@ -30,7 +30,7 @@ from services.combat.store import SCHEMA, migrations
 
 _log = structlog.get_logger()
 # Beside workers on one machine, players' answers come first: what is not counted now is counted later.
-_NICE = 10
+_NICE = 19
 _STANDBY_S = 2.0
 _RETENTION_S = 3600.0
 _RETENTION_RETRY_S = 10.0
@@ -49,6 +49,7 @@ async def project(settings: CombatSettings) -> None:
             poll_s=settings.projection_poll_s,
             sessions=settings.projection_sessions,
             parallel=settings.projection_parallel,
+            share=settings.projection_share,
             segments=settings.projection_segments,
             size=settings.projection_bytes,
             retry_s=settings.projection_retry_s,

@@ -46,6 +46,7 @@ class ProjectionLimits:
     poll_s: float
     sessions: int
     parallel: int
+    share: float
     segments: int
     size: int
     """`projection_bytes`."""
@@ -70,16 +71,19 @@ class Projector:
         self._limits = limits
         self._sessions = SessionStore()
         self._store = StatisticsStore()
+        self._left = 0
+        """Records that the last turn left."""
 
     async def run(self) -> None:
-        """For ever: turn after turn while there is something to count, then every `poll_s`."""
+        """For ever, every `poll_s`: many records at a time cost less than a few often. Turn after turn only
+        while more is left than a turn counts."""
         while True:
+            counted, self._left = 0, 0
             try:
                 counted = await self.turn()
             except (Unavailable, asyncpg.PostgresError) as error:
                 _log.warning("cannot count", error=repr(error))
-                counted = 0
-            if not counted:
+            if self._left <= counted:
                 await asyncio.sleep(self._limits.poll_s)
 
     async def turn(self) -> int:
@@ -95,6 +99,7 @@ class Projector:
         async with self._database.connection() as connection:
             await self._store.finish(connection)
             lag = await self._store.lag(connection)
+        self._left = lag.records
         COMBAT_PROJECTION_LAG.set(lag.records)
         COMBAT_PROJECTION_LAG_SECONDS.set(lag.time_us / 1e6)
         COMBAT_PROJECTION_PARKED.set(lag.parked)
@@ -105,7 +110,7 @@ class Projector:
         rest = iter(pending)
 
         async def some() -> int:
-            return sum([await self.step(session_id) for session_id in rest])
+            return sum([await self._paced(session_id) for session_id in rest])
 
         tasks = [asyncio.create_task(some()) for _ in range(self._limits.parallel)]
         try:
@@ -114,6 +119,14 @@ class Projector:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _paced(self, session_id: str) -> int:
+        """A step, and the rest that belongs to it."""
+        begin_s = clock.monotonic_s()
+        counted = await self.step(session_id)
+        took_s = clock.monotonic_s() - begin_s
+        await asyncio.sleep(took_s * (1 / self._limits.share - 1))
+        return counted
 
     async def step(self, session_id: str) -> int:
         """Counts the next segments of a session; returns how many records. A session that cannot be counted

@@ -97,6 +97,9 @@ class CombatSettings(Settings):
     """Looked at in one turn. More wait for the next one, and go before those."""
     projection_parallel: int = Field(default=4, ge=1)
     """Sessions counted at once, each with a connection of `database_pool`. The others wait."""
+    projection_share: float = Field(default=0.5, gt=0, le=1)
+    """How much of the time each of them may take; the rest of it is rest, for the others on the machine. What
+    is recorded faster is counted later."""
     projection_segments: int = Field(default=256, ge=1)
     """Of one session, counted in one step. More wait until the other sessions have had theirs."""
     projection_bytes: int = Field(default=1 << 20, ge=1)

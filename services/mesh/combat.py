@@ -16,9 +16,11 @@ from services.mesh.settings import ROOT, MeshSettings
 
 PROJECTOR = "projector"
 _COMMAND = (sys.executable, "-m", "services.combat.main")
-# The projector makes itself nice; where Linux shares the processors out by session, that says nothing, and
-# the session has a niceness of its own.
-_BACKGROUND = ("sh", "-c", 'echo 10 2>/dev/null >/proc/self/autogroup; exec "$@"', "sh")
+# All of the mesh shares this machine, and even what runs at the lowest priority costs those it interrupts: so
+# the projector takes little, and that in large pieces. It makes itself nice; where Linux shares the processors
+# out by session, that says nothing, and the session has a niceness of its own.
+_AT_LEISURE = {"PROJECTION_PARALLEL": "1", "PROJECTION_SHARE": "0.15"}
+_BACKGROUND = ("sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec "$@"', "sh")
 
 
 @dataclass
@@ -87,7 +89,7 @@ class Combat:
         """The projector: nobody calls it, so its admin port may be another one each time."""
         if not is_free(LOOPBACK, self._projector_port):
             self._projector_port = self._ports.free()
-        own = {"WORKER_NAME": PROJECTOR, "ADMIN_PORT": str(self._projector_port)}
+        own = {"WORKER_NAME": PROJECTOR, "ADMIN_PORT": str(self._projector_port)} | _AT_LEISURE
         program = self._program("project", PROJECTOR, own)
         # What it counts may come a little later, a player's answer may not: on a full machine it steps back.
         return replace(program, command=(*_BACKGROUND, *program.command))

@@ -5,9 +5,10 @@ process, which makes the load on the same cores. A verdict counts when it has ar
 covers it. After each round the journal is read from PostgreSQL, and the bench fails unless every
 acknowledged command is in it, once.
 
-Levels are closed loops: so many streams, so many frames unanswered on each; more of them until more brings
-nothing. The volatile figure is the same load against a worker whose setting `volatile_commands` lists every
-kind, aimed over everybody's heads: a verdict that hurts somebody waits for the disk whatever its kind.
+Levels are open loops at a rate, where the wait for a frame's answer begins when the frame is due, and closed
+loops: so many streams, so many frames unanswered on each, more of them until more brings nothing. The
+volatile figure is the same load against a worker whose setting `volatile_commands` lists every kind, aimed
+over everybody's heads: a verdict that hurts somebody waits for the disk whatever its kind.
 Through the edge the same frames pass Envoy.
 """
 
@@ -45,19 +46,31 @@ EVERY_KIND = json.dumps(["move", "shot", "action", "damage"])
 
 @dataclass(frozen=True)
 class Level:
-    """A closed loop. `streams` are spread over the sessions."""
+    """One load. `streams` are spread over the sessions."""
 
     size: int
     """Commands a frame."""
     streams: int
     in_flight: int
-    """Frames of a stream that are unanswered at a time."""
+    """Frames of a stream that are unanswered at a time, at most."""
+    rate: int = 0
+    """Frames a second of all streams, whether answers come or not; 0: as fast as they come."""
 
     def __str__(self) -> str:
-        return f"{self.size} a frame, {self.streams} x {self.in_flight}"
+        pace = f"at {self.rate:,}/s" if self.rate else f"x {self.in_flight}"
+        return f"{self.size} a frame, {self.streams} {pace}"
 
 
-SINGLE = (Level(1, 1, 1), Level(1, 8, 1), Level(1, 64, 1), Level(1, 64, 2), Level(1, 64, 4))
+SINGLE = (
+    Level(1, 1, 1),
+    Level(1, 8, 1),
+    Level(1, 64, 16, rate=2_000),
+    Level(1, 64, 16, rate=5_000),
+    Level(1, 64, 16, rate=10_000),
+    Level(1, 64, 1),
+    Level(1, 64, 2),
+    Level(1, 64, 4),
+)
 BATCHED = (Level(256, 1, 1), Level(256, 8, 1), Level(256, 8, 2), Level(256, 8, 4))
 
 
@@ -183,6 +196,7 @@ async def measured_level(
     used = loads[: level.streams]
     for load in used:
         load.in_flight = level.in_flight
+        load.interval_s = level.streams / level.rate if level.rate else 0.0
     rounds: list[Round] = []
     warm = await measure(used, level.size, WARM_S, rate)
     if proof is not None:

@@ -8,6 +8,7 @@ so every shot is rewound, traced through the map, and dealt.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import shutil
 import time
@@ -96,6 +97,8 @@ class Load:
     """When `tick` was."""
     in_flight: int = 2
     """Frames unanswered at a time."""
+    interval_s: float = 0.0
+    """Between two frames, whether answers come or not; 0: a frame as soon as there is room for it."""
     sequence: int = 1
     frame: int = 0
     acked: int = 0
@@ -110,6 +113,9 @@ class Load:
     answers: list[bytes] = field(default_factory=list)
     _waiting: Iterator[bytes] = field(default_factory=lambda: iter(()))
     _until: float = 0.0
+    _due: float = 0.0
+    """When the next frame should go; the wait for its answer begins then, also when it goes later."""
+    _timer: asyncio.TimerHandle | None = None
     _over: asyncio.Future[None] | None = None
 
     async def open(self, target: str, token: str) -> None:
@@ -179,9 +185,12 @@ class Load:
         fraction = int((seen - tick) * 65536) if seen > 0 else 0
         return b"\x10" + varint(self.frame) + b"\x18" + varint(tick) + b"\x20" + varint(fraction)
 
-    async def keep_busy(self, bodies: list[bytes], until: float) -> int:
-        """Keeps `in_flight` frames unanswered until the time is over; returns how many came back."""
+    async def keep_busy(self, bodies: list[bytes], until: float, phase: float) -> int:
+        """Keeps `in_flight` frames unanswered, or sends one each `interval_s`, until the time is over.
+
+        Returns how many came back. `phase`: the part of the first interval to wait."""
         self._waiting, self._until = iter(bodies), until
+        self._due = time.perf_counter() + phase * self.interval_s
         self._over = asyncio.get_running_loop().create_future()
         first = self.frame
         self._fill()
@@ -195,16 +204,29 @@ class Load:
         over = self._over
         if over is None or over.done():
             return
-        while self.frame - self.acked < self.in_flight and time.perf_counter() < self._until:
+        while (
+            self.frame - self.acked < self.in_flight
+            and self._due <= (now := time.perf_counter()) < self._until
+        ):
             body = next(self._waiting, None)
             if body is None:  # faster than ever before: the round is over a little early
                 self._until = 0.0
                 break
             head = self.head(time.monotonic())
-            self.sent.append((self.frame, time.perf_counter()))
+            if self.interval_s:
+                now, self._due = self._due, self._due + self.interval_s
+            self.sent.append((self.frame, now))
             self.call.send(head + body)
-        if self.acked == self.frame:
+        if (now := time.perf_counter()) < self._until:
+            if self._due > now:
+                self._fill_at(self._due - now)
+        elif self.acked == self.frame:
             over.set_result(None)
+
+    def _fill_at(self, delay_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._fill)
 
 
 # ---- setting up ---------------------------------------------------------------------------------
@@ -277,10 +299,19 @@ async def measure(loads: Sequence[Load], size: int, seconds: float, rate: float)
     for load in loads:
         load.answers.clear()
         load.latencies.clear()
+    # A collection of what this process holds takes tens of milliseconds, which would count as the worker's.
+    gc.collect()
+    gc.disable()
     begin = time.perf_counter()
-    counts = await asyncio.gather(
-        *(load.keep_busy(body, begin + seconds) for load, body in zip(loads, bodies, strict=True))
-    )
+    try:
+        counts = await asyncio.gather(
+            *(
+                load.keep_busy(body, begin + seconds, number / len(loads))
+                for number, (load, body) in enumerate(zip(loads, bodies, strict=True))
+            )
+        )
+    finally:
+        gc.enable()
     took = time.perf_counter() - begin
     return Round(sum(counts), took, [late for load in loads for late in load.latencies])
 

@@ -65,7 +65,7 @@ def projector(
     database: Database, journal: PostgresJournal, *, segments: int = 3, retry_s: float = 60
 ) -> Projector:
     limits = ProjectionLimits(
-        poll_s=0.01, sessions=50, parallel=2, segments=segments, size=1 << 20, retry_s=retry_s
+        poll_s=0.01, sessions=50, parallel=2, share=1, segments=segments, size=1 << 20, retry_s=retry_s
     )
     return Projector(database, journal, Catalogue(DATA), Outbox(SCHEMA), limits)
 
@@ -240,7 +240,9 @@ async def test_a_step_is_bounded_by_segments_and_by_size(counting: Counting) -> 
     last = [journal_pb2.JournalSegment.FromString(each).records[-1].sequence for each in segments]
 
     async def stepped(segments: int, size: int) -> int:
-        limits = ProjectionLimits(poll_s=1, sessions=1, parallel=1, segments=segments, size=size, retry_s=60)
+        limits = ProjectionLimits(
+            poll_s=1, sessions=1, parallel=1, share=1, segments=segments, size=size, retry_s=60
+        )
         catalogue, outbox = Catalogue(DATA), Outbox(SCHEMA)
         await Projector(counting.database, counting.journal, catalogue, outbox, limits).turn()
         return int(await counting.raw.fetchval("SELECT sequence FROM gameplay.combat_projections"))
