@@ -30,6 +30,8 @@ def test_every_curl_example_works(mesh: Supervisor) -> None:
     answers = [json.loads(line) for line in result.stdout.splitlines() if line.strip()]
     verdicts = [answer["verdict"]["outcome"] for answer in answers if "verdict" in answer]
     assert verdicts == ["OUTCOME_ACCEPTED"] * 4, result.stdout
-    # create and the state that ada stands in are taken apart by the script; the rest is printed
-    assert len(answers) == script.count("curl -s") - 2
+    # create, the state that ada stands in, and the list of verdicts are taken apart by the script
+    assert len(answers) == script.count("curl -s") - 3
+    assert [answer["verified"] for answer in answers if "verified" in answer] == [True]
+    assert [answer for answer in answers if "explanation" in answer], result.stdout
     assert answers[-1]["session"]["status"] == "SESSION_STATUS_ENDED"
