@@ -16,9 +16,9 @@ from services.mesh.settings import ROOT, MeshSettings
 
 PROJECTOR = "projector"
 _COMMAND = (sys.executable, "-m", "services.combat.main")
-# All of the mesh shares this machine, and even what runs at the lowest priority costs those it interrupts: the
-# projector takes little, and that in large pieces. It makes itself nice; where Linux shares the processors out
-# by session, that says nothing, and the session has a niceness of its own.
+# All of the mesh shares this machine, and even what runs at the lowest priority costs those it interrupts:
+# so the projector takes little, and that in large pieces. It makes itself nice; where Linux shares the
+# processors out by session, that says nothing, and the session has a niceness of its own.
 _AT_LEISURE = {"PROJECTION_PARALLEL": "1", "PROJECTION_SHARE": "0.15"}
 _BACKGROUND = ("sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec "$@"', "sh")
 
