@@ -39,6 +39,8 @@ ROUND_S = 1.5
 ROUNDS = 3
 WARM_S = 0.5
 FIRST_RATE = 3_000.0
+# Of 16 MB each: as many as the mesh keeps.
+LOG_FILES = 32
 START_S = 120.0
 P99_MS = 10.0
 EVERY_KIND = json.dumps(["move", "shot", "action", "damage"])
@@ -130,6 +132,20 @@ async def streams(target: str, count: int, *, durable: bool) -> AsyncIterator[li
         finally:
             for load in loads:
                 load.call.close()
+            for session_id in shots:
+                await client.combat.end_session(session_id)
+
+
+async def settle(database: str) -> None:
+    """A cluster that has run for a while has log files to use again; this one is made to have them."""
+    connection = await asyncpg.connect(database)
+    try:
+        for _ in range(LOG_FILES):
+            await connection.execute("SELECT pg_logical_emit_message(false, 'bench', '')")
+            await connection.execute("SELECT pg_switch_wal()")
+        await connection.execute("CHECKPOINT")
+    finally:
+        await connection.close()
 
 
 # ---- proof --------------------------------------------------------------------------------------
@@ -250,6 +266,7 @@ async def measured(target: str, levels: Sequence[Level], kind: str, proof: Proof
 async def everything() -> list[Row]:
     rows: list[Row] = []
     with mesh() as running:
+        await settle(running.database)
         proof = Proof(running.database)
         for levels in (SINGLE, BATCHED):
             rows += await measured(running.worker, levels, "durable", proof)

@@ -1,0 +1,158 @@
+"""What happens to a character: the truth of this service. Everything else is derived from these.
+
+An event says what changed, with the numbers that were decided then; folding it never looks at a definition,
+so an old event means the same for ever. As JSON its field names are those of the classes here; a change of
+shape gets a new SCHEMA and a step in `upcast`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+ATTRIBUTES = ("strength", "agility", "intelligence", "vitality", "luck")
+Points = dict[str, int]
+"""Of every one of ATTRIBUTES."""
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplier:
+    """`result`: experience after it, rounded down. `micro`: the factor in millionths."""
+
+    name: str
+    micro: int
+    result: int
+
+
+@dataclass(frozen=True, slots=True)
+class MasteryGain:
+    type: str
+    experience: int
+    from_level: int
+    to_level: int
+    reward_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrackChange:
+    """`track`: `base`, `paragon` or `mastery.<type>`."""
+
+    track: str
+    from_curve: str
+    to_curve: str
+    mode: str
+    experience_before: int
+    experience_after: int
+    from_level: int
+    to_level: int
+    reward_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The first event of a character. `definition`: such as `default-1`."""
+
+    player_id: str
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExperienceAwarded:
+    """`experience`: `base` after the multipliers; `base_experience` and `paragon_experience` are its parts."""
+
+    source: str
+    base: int
+    multipliers: tuple[Multiplier, ...]
+    experience: int
+    base_experience: int
+    paragon_experience: int
+    from_base_level: int
+    to_base_level: int
+    from_paragon_level: int
+    to_paragon_level: int
+    mastery: tuple[MasteryGain, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PointsDistributed:
+    points: Points
+
+
+@dataclass(frozen=True, slots=True)
+class PointsRespecced:
+    """`points`: what every attribute had. `cost`: paragon experience that it took."""
+
+    points: Points
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrestigeReset:
+    """The totals are those after it: what the definition lets a character keep. `number`: 1 for the first."""
+
+    number: int
+    cost: int
+    base_level: int
+    paragon_level: int
+    base_experience: int
+    paragon_experience: int
+    points: Points
+    xp_micro: int
+    currency_micro: int
+    drop_rate_micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionChanged:
+    """`points`: of every attribute afterwards."""
+
+    from_definition: str
+    to_definition: str
+    tracks: tuple[TrackChange, ...]
+    points: Points
+    points_returned: bool
+
+
+Event = (
+    Enrolled | ExperienceAwarded | PointsDistributed | PointsRespecced | PrestigeReset | DefinitionChanged
+)
+TYPES: dict[str, type[Event]] = {
+    "enrolled": Enrolled,
+    "experience_awarded": ExperienceAwarded,
+    "points_distributed": PointsDistributed,
+    "points_respecced": PointsRespecced,
+    "prestige_reset": PrestigeReset,
+    "definition_changed": DefinitionChanged,
+}
+_NAMES = {cls: name for name, cls in TYPES.items()}
+_NESTED: dict[str, Any] = {"multipliers": Multiplier, "mastery": MasteryGain, "tracks": TrackChange}
+
+
+def type_of(event: Event) -> str:
+    return _NAMES[type(event)]
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """As it is stored. Integers of any size."""
+    return asdict(event)
+
+
+def from_json(type_: str, payload: Mapping[str, Any]) -> Event:
+    """An event as it was stored with the present SCHEMA; older ones go through `upcast` first."""
+    values: dict[str, Any] = dict(payload)
+    for name, cls in _NESTED.items():
+        if name in values:
+            values[name] = tuple(_nested(cls, each) for each in values[name])
+    return TYPES[type_](**values)
+
+
+def _nested(cls: Any, values: Mapping[str, Any]) -> Any:
+    known = {field.name for field in fields(cls)}
+    return cls(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if name in known
+        }
+    )
