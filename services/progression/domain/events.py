@@ -59,7 +59,7 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class ExperienceAwarded:
-    """`experience`: `base` after the multipliers; `base_experience` and `paragon_experience` are its parts."""
+    """`experience`: `base` after the multipliers. `base_experience`, `paragon_experience`: its parts."""
 
     source: str
     base: int
@@ -114,9 +114,7 @@ class DefinitionChanged:
     points_returned: bool
 
 
-Event = (
-    Enrolled | ExperienceAwarded | PointsDistributed | PointsRespecced | PrestigeReset | DefinitionChanged
-)
+Event = Enrolled | ExperienceAwarded | PointsDistributed | PointsRespecced | PrestigeReset | DefinitionChanged
 TYPES: dict[str, type[Event]] = {
     "enrolled": Enrolled,
     "experience_awarded": ExperienceAwarded,
