@@ -81,6 +81,25 @@ COMBAT_PROJECTION_LAG_SECONDS = Gauge(
 COMBAT_PROJECTION_PARKED = Gauge("combat_projection_parked", "Sessions whose journal cannot be counted.")
 COMBAT_EVENTS = Counter("combat_events", "Integration events written to the outbox.", ("type",))
 
+PROGRESSION_REQUEST_SECONDS = Histogram(
+    "progression_request_duration_seconds",
+    "Call duration; streams: their life.",
+    ("method",),
+    buckets=_SECONDS,
+)
+PROGRESSION_ERRORS = Counter("progression_errors", "Calls that ended with an error.", ("method", "code"))
+PROGRESSION_CACHE_READS = Counter(
+    "progression_cache_reads", "Characters asked of Redis, by outcome: hit, miss, away.", ("outcome",)
+)
+PROGRESSION_CACHE_TRUSTED = Gauge(
+    "progression_cache_trusted", "1 while reads may be answered from Redis, 0 while it is away."
+)
+PROGRESSION_WATCHERS = Gauge("progression_watchers", "Open WatchProgress streams.")
+PROGRESSION_WATCH_EVENTS = Counter("progression_watch_events", "Events told to watchers.")
+PROGRESSION_WATCH_ENDS = Counter(
+    "progression_watch_ends", "WatchProgress streams ended by the server, by reason.", ("reason",)
+)
+
 
 class ByteSizes(Collector):
     """A histogram of sizes for the hot path: two additions for each, where a `Histogram` takes locks and
@@ -189,3 +208,4 @@ class ServiceMetrics:
 
 
 COMBAT = ServiceMetrics(COMBAT_REQUEST_SECONDS, COMBAT_ERRORS)
+PROGRESSION = ServiceMetrics(PROGRESSION_REQUEST_SECONDS, PROGRESSION_ERRORS)
