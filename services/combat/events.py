@@ -324,15 +324,17 @@ class Story:
 
     def _kill(self, record: _Record, kill: event_pb2.KillEvent) -> None:
         seats = self._memory.seats
+        killer, victim = seats[kill.killer], seats[kill.victim]
         killed = combat_pb2.CombatKill(
             session_id=self._session.session_id,
             journal_sequence=record.sequence,
-            killer_id=seats[kill.killer].player_id,
-            victim_id=seats[kill.victim].player_id,
+            killer_id=killer.player_id,
+            victim_id=victim.player_id,
             assist_id=seats[kill.assist - 1].player_id if kill.assist else "",
             weapon=self._weapons[kill.weapon - 1] if kill.weapon else "",
             region=plain(verdict_pb2.Region.Name(kill.region), "REGION_") if kill.region else "",
             distance_mm=kill.distance_mm,
+            friendly=killer is victim or (self._mode.teams and killer.team == victim.team),
         )
         self._say("combat.kill", killed, record.sequence, record.time_us, killed.victim_id)
 

@@ -133,6 +133,20 @@ def test_kills_and_violations_are_those_of_the_records(seed: int) -> None:
 REASONS = set(verdict_pb2.Reason.keys())
 
 
+def test_kills_that_are_not_friendly_are_those_that_count() -> None:
+    friendly = 0
+    for seed in range(8):
+        match, segment = played(seed)
+        story = story_of(match)
+        kills = of_type(told(story, segment), "combat.kill")
+        counted = Counter({player.player_id: player.kills for player in story.players()})
+        assert Counter(kill.killer_id for kill in kills if not kill.friendly) == +counted
+        helped = Counter({player.player_id: player.assists for player in story.players()})
+        assert Counter(kill.assist_id for kill in kills if kill.assist_id) == +helped
+        friendly += sum(kill.friendly for kill in kills)
+    assert friendly, "nobody ever killed a friend"
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_summaries_add_up_to_the_statistics(seed: int) -> None:
     match, segment = played(seed)
