@@ -163,7 +163,7 @@ class ExponentialCurve(LevelCurve):
         return self.first_level + len(self._sums) - 1
 
     def _reckoned(self, last: int) -> list[int]:
-        """Every S up to that of `last`, if there is such a level. A new list: another thread may be reading."""
+        """Every S up to that of `last`, or of the end. A new list: a thread may be reading the old one."""
         sums, first = self._sums.copy(), self._newest
         # (factor x ratio^(i / every))^every, as a fraction.
         above = self._factor**self._every * self._ratio.numerator**first
