@@ -42,6 +42,11 @@ BUS_HANDLED = Counter(
 BUS_HANDLING_SECONDS = Histogram(
     "bus_handling_seconds", "One attempt to handle an event.", ("topic", "group"), buckets=_SECONDS
 )
+BUS_LAG = Gauge(
+    "bus_lag_events",
+    "Events that a group has not handled, of the partitions that this process holds.",
+    ("topic", "group"),
+)
 
 COMBAT_SESSIONS_CREATED = Counter("combat_sessions_created", "Sessions created.", ("type",))
 COMBAT_STREAMS = Gauge("combat_streams", "Open streams, by kind.", ("kind",))
@@ -98,6 +103,10 @@ PROGRESSION_WATCHERS = Gauge("progression_watchers", "Open WatchProgress streams
 PROGRESSION_WATCH_EVENTS = Counter("progression_watch_events", "Events told to watchers.")
 PROGRESSION_WATCH_ENDS = Counter(
     "progression_watch_ends", "WatchProgress streams ended by the server, by reason.", ("reason",)
+)
+
+PROGRESSION_AWARDS_REFUSED = Counter(
+    "progression_awards_refused", "Awards of events that a character could not take, by reason.", ("reason",)
 )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from itertools import count
 
 import pytest
 
 from services.chassis.bus.port import Bus, DeadLetter, Message
 from services.chassis.errors import Unavailable
+from services.chassis.metrics import BUS_LAG
 from tests.support.buses import Recorder, make, message, some
+from tests.support.waiting import eventually
 
 Make = Callable[..., Bus]
 _topics = count(1)
@@ -316,3 +319,32 @@ async def test_marks(bus_of: Make, topic: str) -> None:
     assert await bus.mark(topic, "3-4", "1-2")
     assert await bus.marked(topic) == "3-4"
     await bus.ping()
+
+
+async def test_it_is_known_how_far_a_group_is_behind(bus_of: Make, topic: str) -> None:
+    bus, seen, gate = bus_of(), Recorder(), asyncio.Event()
+    messages = some(100, 7)
+
+    async def handle(message: Message) -> None:
+        await gate.wait()
+        await seen.handle(message)
+
+    def lag() -> float:
+        return BUS_LAG.labels(topic, "g")._value.get()
+
+    async def is_(events: int) -> bool:
+        return lag() == events
+
+    await bus.publish(topic, messages)
+    members = [await bus.subscribe(topic, "g", handle, seen.bury) for _ in range(2)]
+    # More than is in memory, and what is; of both members together, each once.
+    await eventually(partial(is_, 100))
+    gate.set()
+    await seen.until(messages)
+    await eventually(partial(is_, 0))
+    gate.clear()
+    await bus.publish(topic, some(3, 1, start=100))
+    await eventually(partial(is_, 3))
+    gate.set()
+    await asyncio.gather(*(member.close() for member in members))
+    assert lag() == 0

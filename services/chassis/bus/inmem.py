@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from services.chassis.bus.lag import Lag
 from services.chassis.bus.lanes import BusLimits, Consumer, Delivery, Lanes
 from services.chassis.bus.port import PARTITIONS, DeadLetterSink, Handler, Message, Subscription, partition_of
 from services.chassis.errors import Unavailable
@@ -39,6 +40,9 @@ class _Group:
             done.remove(self.next[partition])
             self.next[partition] += 1
 
+    def lag(self, partition: int) -> int:
+        return self.logs[partition].end - self.next[partition] - len(self.done[partition])
+
     def wake(self) -> None:
         for member in self.members:
             member.woken.set()
@@ -52,6 +56,7 @@ class _Member:
         self._mine: set[int] = set()
         self._lanes = Lanes(consumer, limits, self._mine.__contains__)
         self._cursor: dict[int, int] = {}
+        self._lag = Lag(consumer)
         self.woken = asyncio.Event()
         group.members.append(self)
         group.wake()
@@ -64,6 +69,7 @@ class _Member:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._lanes.close()
+        self._tell_lag()
         self._group.members.remove(self)
         for partition in [p for p, holder in self._group.holders.items() if holder is self]:
             del self._group.holders[partition]
@@ -73,6 +79,7 @@ class _Member:
         while True:
             self.woken.clear()
             await self._divide()
+            self._tell_lag()
             if not self._fetch():
                 await self.woken.wait()
             else:
@@ -108,9 +115,15 @@ class _Member:
 
     def _delivery(self, partition: int, offset: int) -> Delivery:
         log = self._group.logs[partition]
-        return Delivery(
-            log.messages[offset - log.first], partition, lambda: self._group.settle(partition, offset)
-        )
+
+        def settled() -> None:
+            self._group.settle(partition, offset)
+            self._tell_lag()
+
+        return Delivery(log.messages[offset - log.first], partition, settled)
+
+    def _tell_lag(self) -> None:
+        self._lag.tell(sum(map(self._group.lag, self._mine)))
 
 
 class InMemoryBus:

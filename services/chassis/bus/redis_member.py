@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from services.chassis import clock
+from services.chassis.bus.lag import Lag
 from services.chassis.bus.lanes import BusLimits, Consumer, Delivery, Lanes
 from services.chassis.bus.port import PARTITIONS
 from services.chassis.bus.redis_streams import Entry, GroupLost, Streams, stream_key
@@ -31,6 +32,7 @@ class Member:
         self._shared = (f"{base}:members", f"{base}:holders")
         self._keys = [stream_key(consumer.topic, partition) for partition in range(PARTITIONS)]
         self._lanes = Lanes(consumer, limits, self._holds)
+        self._lag = Lag(consumer)
         self._lease_until = 0.0
         self._held: set[int] = set()
         self._giving_back: set[int] = set()
@@ -46,7 +48,7 @@ class Member:
         self._any_done = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        for work in (self._beat(), self._read(), self._sweep(), self._acknowledge()):
+        for work in (self._beat(), self._read(), self._sweep(), self._acknowledge(), self._watch()):
             self._spawn(work)
 
     async def close(self) -> None:
@@ -58,6 +60,7 @@ class Member:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._lanes.close()
+        self._lag.tell(0)
         try:
             await self._flush()
             await self._streams.leave(self._shared, self._id)
@@ -217,6 +220,16 @@ class Member:
             await asyncio.sleep(_SWEEP_LEASES * self._lease_s)
             for partition in list(self._ready):
                 self._recover(partition)
+
+    async def _watch(self) -> None:
+        """Says how much is left to do."""
+        while True:
+            await asyncio.sleep(self._lease_s)
+            keys = [self._keys[partition] for partition in filter(self._holds, self._held)]
+            try:
+                self._lag.tell(await self._streams.lag(keys, self._group))
+            except Unavailable:
+                pass  # what was true last is as good as anything
 
     # -- acknowledging --------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from services.chassis.errors import Unavailable
 
 # Every member of a group reads under this name: what one had not finished, the next finds as its own.
 _HOLDER = "holder"
+_LAG_LIMIT = 1000
 
 # Says that the member lives, takes partitions of its share that no living member holds, and answers which it
 # holds and which of those are its share. Members and holders are kept by the clock of Redis alone.
@@ -74,6 +75,25 @@ for number = 2, #KEYS do
 end
 return found
 """
+# Entries that were not read, and those that are pending. Redis 6.2 does not count the former, so they are
+# counted here, up to a limit for each stream: a long script would hold up everybody.
+_LAG = """
+local lag = 0
+for _, key in ipairs(KEYS) do
+  local groups = redis.pcall('XINFO', 'GROUPS', key)
+  if not groups.err then
+    for _, fields in ipairs(groups) do
+      local group = {}
+      for number = 1, #fields, 2 do group[fields[number]] = fields[number + 1] end
+      if group.name == ARGV[1] then
+        local last = '(' .. group['last-delivered-id']
+        lag = lag + group.pending + #redis.call('XRANGE', key, last, '+', 'COUNT', ARGV[2])
+      end
+    end
+  end
+end
+return lag
+"""
 _REPLACE = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
@@ -108,6 +128,7 @@ class Streams:
         self._beat = self._redis.register_script(_BEAT)
         self._release = self._redis.register_script(_RELEASE)
         self._read = self._redis.register_script(_READ)
+        self._lag = self._redis.register_script(_LAG)
         self._replace = self._redis.register_script(_REPLACE)
 
     async def close(self) -> None:
@@ -199,6 +220,14 @@ class Streams:
 
     async def acknowledge(self, key: str, group: str, entry_ids: Sequence[bytes]) -> None:
         await self._call(self._redis.xack(key, group, *entry_ids))
+
+    async def lag(self, keys: Sequence[str], group: str) -> int:
+        """Entries of these streams that the group has not acknowledged; at most `_LAG_LIMIT` unread ones of
+        each are counted."""
+        if not keys:
+            return 0
+        with _answering():
+            return int(await self._lag(keys=keys, args=[group, _LAG_LIMIT]))
 
     # -- sharing --------------------------------------------------------------------------------------
 
