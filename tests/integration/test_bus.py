@@ -330,7 +330,7 @@ async def test_it_is_known_how_far_a_group_is_behind(bus_of: Make, topic: str) -
         await seen.handle(message)
 
     def lag() -> float:
-        return BUS_LAG.labels(topic, "g")._value.get()
+        return float(BUS_LAG.labels(topic, "g")._value.get())
 
     async def is_(events: int) -> bool:
         return lag() == events

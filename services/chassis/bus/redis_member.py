@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -225,11 +226,11 @@ class Member:
         """Says how much is left to do."""
         while True:
             await asyncio.sleep(self._lease_s)
-            keys = [self._keys[partition] for partition in filter(self._holds, self._held)]
-            try:
+            # What is being given back is nobody else's yet.
+            mine = self._giving_back.union(filter(self._holds, self._held))
+            keys = [self._keys[partition] for partition in mine]
+            with suppress(Unavailable):  # what was true last is as good as anything
                 self._lag.tell(await self._streams.lag(keys, self._group))
-            except Unavailable:
-                pass  # what was true last is as good as anything
 
     # -- acknowledging --------------------------------------------------------------------------------
 
