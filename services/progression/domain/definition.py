@@ -27,10 +27,14 @@ from services.progression.domain.definition_document import (
     MasteryPart,
 )
 from services.progression.domain.events import ATTRIBUTES
+from services.progression.domain.level_difference import level_difference_micro
 
 LevelDifference = Callable[[int, int], int]
 """Millionths of an award by base level and content level."""
-LEVEL_DIFFERENCES: dict[str, LevelDifference | None] = {"none": None}
+LEVEL_DIFFERENCES: dict[str, LevelDifference | None] = {
+    "none": None,
+    "path_of_exile": level_difference_micro,
+}
 
 
 class DefinitionError(ValueError):
@@ -146,8 +150,8 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """`name`: with its version, such as `default-1`. `level_difference` None: it does not matter. `changes`: by
-    older definition, then track, `keep_experience` or `keep_level`."""
+    """`name`: with its version, such as `default-1`. `level_difference` None: it does not matter. `changes`:
+    by older definition, then track, `keep_experience` or `keep_level`."""
 
     name: str
     base: Base

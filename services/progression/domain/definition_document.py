@@ -148,7 +148,7 @@ class DefinitionDocument(Part):
     paragon: ParagonPart
     prestige: PrestigePart
     mastery: Annotated[dict[Name, MasteryPart], Field(max_length=64)]
-    level_difference: Literal["none"] = "none"
+    level_difference: Literal["none", "path_of_exile"] = "none"
     """What an award that names a content level loses by its distance to the base level."""
     awards: dict[str, dict[Role, GainPart]] = {}
     changes: dict[Versioned, dict[Track, Mode]] = {}

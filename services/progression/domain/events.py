@@ -2,18 +2,18 @@
 
 An event says what changed, with the numbers that were decided then; folding it never looks at a definition,
 so an old event means the same for ever. As JSON its field names are those of the classes here; a change of
-shape gets a new SCHEMA and a step in `upcast`.
+shape is a step more in STEPS, and so a new SCHEMA.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from services.chassis.errors import DataLoss
 
 ATTRIBUTES = ("strength", "agility", "intelligence", "vitality", "luck")
 Points = dict[str, int]
 """Of every one of ATTRIBUTES."""
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,12 @@ _NAMES = {cls: name for name, cls in TYPES.items()}
 _NESTED: dict[str, Any] = {"multipliers": Multiplier, "mastery": MasteryGain, "tracks": TrackChange}
 
 
+Step = Callable[[str, Mapping[str, Any]], tuple[str, Mapping[str, Any]]]
+STEPS: tuple[Step, ...] = ()
+"""The first from schema 1 to 2, and so on: type and payload of one schema as those of the next. For ever."""
+SCHEMA = 1 + len(STEPS)
+
+
 def type_of(event: Event) -> str:
     return _NAMES[type(event)]
 
@@ -143,6 +149,19 @@ def from_json(type_: str, payload: Mapping[str, Any]) -> Event:
         if name in values:
             values[name] = tuple(_nested(cls, each) for each in values[name])
     return TYPES[type_](**values)
+
+
+def upcast(schema: int, type_: str, payload: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Type and payload as the present SCHEMA has them. Raises DataLoss for a schema it does not know."""
+    if not 1 <= schema <= SCHEMA:
+        raise DataLoss(
+            f"an event of schema {schema}, and {SCHEMA} is the newest that is known here",
+            reason="EVENT_SCHEMA_UNKNOWN",
+            metadata={"schema": str(schema), "known": str(SCHEMA)},
+        )
+    for step in STEPS[schema - 1 :]:
+        type_, payload = step(type_, payload)
+    return type_, payload
 
 
 def _nested(cls: Any, values: Mapping[str, Any]) -> Any:
