@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench.report import Report, machine, plot, show_table
+from tests.bench.report import Report, machine, plot, show_grid, show_table
 
-OWN_MODULES = {"__init__", "__main__", "http2", "load", "report"}
+OWN_MODULES = {"__init__", "__main__", "callers", "http2", "load", "report", "unary"}
 
 
 def main() -> None:
@@ -34,7 +34,8 @@ def main() -> None:
         json.dump(report, sys.stdout)
         print()
     else:
-        show_table(report, Console())
+        show = show_grid if getattr(bench, "WIDE", False) else show_table
+        show(report, Console())
     if arguments.plot:
         plot(report, arguments.plot)
 

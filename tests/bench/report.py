@@ -60,6 +60,24 @@ def show_table(report: Report, console: Console) -> None:
     for row in report["rows"]:
         table.add_row(row["case"], row["metric"], shown(row["value"]), row["unit"])
     console.print(table)
+    _show_machine(report, console)
+
+
+def show_grid(report: Report, console: Console) -> None:
+    """For many cases of the same few metrics: a line a case, a column a metric."""
+    metrics = {row["metric"]: row["unit"] for row in report["rows"]}
+    found = {(row["case"], row["metric"]): shown(row["value"]) for row in report["rows"]}
+    table = Table(title=f"bench {report['name']}", title_justify="left")
+    table.add_column("case")
+    for metric, unit in metrics.items():
+        table.add_column(f"{metric}, {unit}", justify="right")
+    for case in dict.fromkeys(row["case"] for row in report["rows"]):
+        table.add_row(case, *(found.get((case, metric), "") for metric in metrics))
+    console.print(table)
+    _show_machine(report, console)
+
+
+def _show_machine(report: Report, console: Console) -> None:
     console.print("{cpu}, {cores} cores, {system}, Python {python}".format(**report["machine"]))
 
 

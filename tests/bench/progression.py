@@ -1,0 +1,293 @@
+"""Awards, reads and distributed points a second, and how long they take, by how many ask at once.
+
+A whole mesh on this machine: the progression process, PostgreSQL with its durable settings, Redis, Envoy, and
+this process, which makes the load on the same cores. Calls go through the edge and straight to the process,
+in turn, so that a busy moment meets both. Every award and distribution has a request id, as a game server's
+would; a caller that is told to come again later does, with the same id.
+
+A client is one connection with one call unanswered at a time. The open loop offers its rate whatever happens,
+and the wait for an answer begins when its call is due. Afterwards the experience and the points in PostgreSQL
+must be exactly what was acknowledged, in the events and in the projections, or the bench fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import shutil
+import statistics
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+from arenamesh.progression.v1 import service_pb2
+
+from tests.bench.callers import Callers, Make, Request, Round
+from tests.bench.durable import START_S, settle
+from tests.bench.play import processor_s
+from tests.bench.report import Row
+from tests.bench.unary import Channel
+from tests.support.mesh import supervised, token
+
+SERVICE = "/arenamesh.progression.v1.ProgressionService/"
+CHARACTERS = 5_000
+BATCH = 100
+ENROLLING = 4
+# What a character begins with: points for every distribution of the run.
+FIRST_EXPERIENCE = 10**13
+CLIENTS = (1, 32, 256, 1_000)
+BATCH_CLIENTS = (1, 32)
+RATE = 1_000.0
+RATE_CHANNELS = 64
+CROWD = 10_000
+CROWD_CHANNELS = 1_000
+ROUND_S = 0.8
+WARM_S = 0.3
+LONG_S = 3.0
+ROUNDS = 3
+# Of ten calls of the mix: so many reads, awards, distributions.
+MIX = (6, 3, 1)
+
+WIDE = True
+
+
+# ---- the mesh -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Running:
+    edge: str
+    process: str
+    pid: int
+    database: str
+
+
+@contextmanager
+def mesh(**environment: str) -> Iterator[Running]:
+    folder = Path(tempfile.mkdtemp(prefix="arenamesh-bench-"))
+    try:
+        options = ("--workers", "1", "--no-bots", "--no-web")
+        with supervised(folder, *options, LOG_LEVEL="WARNING", **environment) as supervisor:
+            ready = supervisor.until("ready", seconds=START_S)
+            pid = supervisor.part("progression")["pid"]
+            # The edge is what clients are told of; where the process listens only its environment says.
+            entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            port = next(entry for entry in entries if entry.startswith(b"PORT=")).decode()[5:]
+            yield Running(supervisor.target, f"127.0.0.1:{port}", pid, ready["database"])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def channels(target: str, count: int) -> AsyncIterator[list[Channel]]:
+    metadata = [("authorization", f"Bearer {token('bench', 'game_server', lifetime_s=3600)}")]
+    opened = [await Channel.open(target, metadata) for _ in range(count)]
+    try:
+        yield opened
+    finally:
+        for channel in opened:
+            channel.close()
+
+
+# ---- what is asked for --------------------------------------------------------------------------
+
+
+class Work:
+    """Makes requests, and counts what was acknowledged."""
+
+    def __init__(self) -> None:
+        self.experience = self.points = self.reads = 0
+        names = [f"hero-{number}" for number in range(CHARACTERS)]
+        self._awards = [
+            service_pb2.ExperienceAward(
+                character_id=name, source="combat.kill", experience=1 + number % 1_000
+            )
+            for number, name in enumerate(names)
+        ]
+        self._reads = [
+            service_pb2.GetParagonLevelsRequest(character_id=name).SerializeToString() for name in names
+        ]
+        self._chance = random.Random(1)
+        self._numbers = itertools.count()
+        makers = (self.read, self.award, self.distribution)
+        self._mix = itertools.cycle(
+            [make for make, count in zip(makers, MIX, strict=True) for _ in range(count)]
+        )
+
+    def enrolments(self) -> Iterator[Request]:
+        """Every character's first award."""
+        for first in range(0, CHARACTERS, BATCH):
+            names = (award.character_id for award in self._awards[first : first + BATCH])
+            yield self._awarding(
+                [
+                    service_pb2.ExperienceAward(
+                        character_id=name, source="bench", experience=FIRST_EXPERIENCE
+                    )
+                    for name in names
+                ]
+            )
+
+    def award(self) -> Request:
+        return self._awarding([self._chance.choice(self._awards)])
+
+    def awards(self) -> Request:
+        """BATCH of them, of as many characters."""
+        first = self._chance.randrange(CHARACTERS - BATCH)
+        return self._awarding(self._awards[first : first + BATCH])
+
+    def read(self) -> Request:
+        def settle(answer: bytes) -> None:
+            self.reads += 1
+
+        return Request(SERVICE + "GetParagonLevels", self._chance.choice(self._reads), settle)
+
+    def distribution(self) -> Request:
+        """Of one point."""
+        asked = service_pb2.DistributeParagonPointsRequest(
+            character_id=self._chance.choice(self._awards).character_id, request_id=self._key()
+        )
+        asked.points.luck = 1
+
+        def settle(answer: bytes) -> None:
+            self.points += 1
+
+        return Request(SERVICE + "DistributeParagonPoints", asked.SerializeToString(), settle)
+
+    def mix(self) -> Request:
+        return next(self._mix)()
+
+    def _awarding(self, awards: Sequence[service_pb2.ExperienceAward]) -> Request:
+        asked = service_pb2.AwardExperienceRequest(awards=awards, request_id=self._key())
+        amount = sum(award.experience for award in awards)
+
+        def settle(answer: bytes) -> None:
+            self.experience += amount
+
+        return Request(SERVICE + "AwardExperience", asked.SerializeToString(), settle)
+
+    def _key(self) -> str:
+        return f"bench-{next(self._numbers)}"
+
+
+# ---- proof --------------------------------------------------------------------------------------
+
+FOUND = """
+    SELECT 'experience' AS what, 'events' AS place, sum((payload->>'experience')::numeric) AS found
+        FROM progression.event_store WHERE type = 'experience_awarded'
+    UNION ALL SELECT 'experience', 'projections',
+        (SELECT sum(base_experience) FROM progression.characters)
+        + (SELECT sum(experience) FROM progression.paragon_levels)
+    UNION ALL SELECT 'points', 'events', sum((payload->'points'->>'luck')::numeric)
+        FROM progression.event_store WHERE type = 'points_distributed'
+    UNION ALL SELECT 'points', 'projections', sum(luck) FROM progression.paragon_levels
+"""
+
+
+async def proved(database: str, work: Work) -> None:
+    """What was acknowledged is in PostgreSQL, and nothing else is.
+
+    Raises:
+        RuntimeError: naming what is not.
+    """
+    connection = await asyncpg.connect(database)
+    try:
+        rows = await connection.fetch(FOUND)
+    finally:
+        await connection.close()
+    acknowledged = {"experience": work.experience, "points": work.points}
+    for row in rows:
+        if int(row["found"] or 0) != acknowledged[row["what"]]:
+            raise RuntimeError(
+                f"{acknowledged[row['what']]:,} {row['what']} were acknowledged, the {row['place']} hold"
+                f" {row['found'] or 0:,}"
+            )
+
+
+# ---- measuring ----------------------------------------------------------------------------------
+
+
+class Routes:
+    """The two ways to the process, with their channels; what is measured over both, in turn."""
+
+    def __init__(self, running: Running, by_name: dict[str, list[Channel]]) -> None:
+        self._pid = running.pid
+        self._by_name = by_name
+
+    async def closed(self, name: str, make: Make, clients: int, count: int) -> list[Row]:
+        """`count`: over how many connections."""
+        case = f"{name} x {clients:,}"
+        return await self._measured(case, make, count, ROUND_S, lambda callers: callers.closed(clients))
+
+    async def at_rate(self, name: str, make: Make) -> list[Row]:
+        case = f"{name} at {RATE:,.0f}/s"
+        return await self._measured(case, make, RATE_CHANNELS, LONG_S, lambda callers: callers.at_rate(RATE))
+
+    async def _measured(
+        self,
+        case: str,
+        make: Make,
+        count: int,
+        seconds: float,
+        run: Callable[[Callers], Coroutine[None, None, Round]],
+    ) -> list[Row]:
+        rounds: dict[str, list[Round]] = {name: [] for name in self._by_name}
+        used = dict.fromkeys(self._by_name, 0.0)
+        for name, opened in self._by_name.items():
+            await run(Callers(opened[:count], make, WARM_S))
+        for _ in range(ROUNDS):
+            for name, opened in self._by_name.items():
+                before = processor_s(self._pid)
+                rounds[name].append(await run(Callers(opened[:count], make, seconds)))
+                used[name] += processor_s(self._pid) - before
+        return [
+            row for name in self._by_name for row in summed_up(f"{case}, {name}", rounds[name], used[name])
+        ]
+
+
+def summed_up(case: str, rounds: Sequence[Round], used_s: float) -> list[Row]:
+    """`used_s`: processor time of the process in these rounds."""
+    late = sorted(late for each in rounds for late in each.latencies)
+    figures = [("calls", statistics.median(each.rate for each in rounds), "1/s")]
+    for share in (0.50, 0.95, 0.99):
+        figures.append((f"p{share * 100:.0f}", late[int(share * (len(late) - 1))] * 1e3, "ms"))
+    figures.append(("processor a call", used_s / len(late) * 1e6, "us"))
+    figures.append(("told to come again", sum(each.again for each in rounds), "calls"))
+    return [Row(case=case, metric=metric, value=value, unit=unit) for metric, value, unit in figures]
+
+
+async def measured(running: Running) -> list[Row]:
+    work = Work()
+    await settle(running.database)
+    async with (
+        channels(running.edge, CROWD_CHANNELS) as edge,
+        channels(running.process, CROWD_CHANNELS) as direct,
+    ):
+        await enrolled(direct, work)
+        routes = Routes(running, {"edge": edge, "direct": direct})
+        rows: list[Row] = []
+        kinds = {"read": work.read, "award": work.award, "distribute": work.distribution, "mix": work.mix}
+        for name, make in kinds.items():
+            for clients in CLIENTS:
+                rows += await routes.closed(name, make, clients, clients)
+        for clients in BATCH_CLIENTS:
+            rows += await routes.closed(f"{BATCH} awards", work.awards, clients, clients)
+        for name in ("read", "award", "mix"):
+            rows += await routes.at_rate(name, kinds[name])
+        for name in ("read", "award", "mix"):
+            rows += await routes.closed(name, kinds[name], CROWD, CROWD_CHANNELS)
+    await proved(running.database, work)
+    return rows
+
+
+async def enrolled(opened: Sequence[Channel], work: Work) -> None:
+    requests = work.enrolments()
+    await Callers(opened, lambda: next(requests, None), START_S).closed(ENROLLING)
+
+
+def run() -> list[Row]:
+    with mesh() as running:
+        return asyncio.run(measured(running))
