@@ -102,7 +102,7 @@ class Callers:
         return await self._run(begin)
 
     async def _run(self, begin: Callable[[], None]) -> Round:
-        # A collection of what this process holds takes tens of milliseconds, which would count as the server's.
+        # A collection takes tens of milliseconds here, which would count as the server's.
         gc.collect()
         gc.disable()
         try:

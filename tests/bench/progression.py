@@ -67,11 +67,11 @@ class Running:
 
 
 @contextmanager
-def mesh(**environment: str) -> Iterator[Running]:
+def mesh() -> Iterator[Running]:
     folder = Path(tempfile.mkdtemp(prefix="arenamesh-bench-"))
     try:
         options = ("--workers", "1", "--no-bots", "--no-web")
-        with supervised(folder, *options, LOG_LEVEL="WARNING", **environment) as supervisor:
+        with supervised(folder, *options, LOG_LEVEL="WARNING") as supervisor:
             ready = supervisor.until("ready", seconds=START_S)
             pid = supervisor.part("progression")["pid"]
             # The edge is what clients are told of; where the process listens only its environment says.
@@ -236,7 +236,7 @@ class Routes:
     ) -> list[Row]:
         rounds: dict[str, list[Round]] = {name: [] for name in self._by_name}
         used = dict.fromkeys(self._by_name, 0.0)
-        for name, opened in self._by_name.items():
+        for opened in self._by_name.values():
             await run(Callers(opened[:count], make, WARM_S))
         for _ in range(ROUNDS):
             for name, opened in self._by_name.items():
