@@ -1,19 +1,22 @@
 """The same request twice has one effect and one answer.
 
-The key row commits in the transaction of the effect. A concurrent duplicate waits on the row: when the
-first commits it gets the stored answer, when the first fails it runs itself.
+The key's row, with the answer, commits in the transaction of the effect. A concurrent duplicate waits for the
+end of that: when it commits it gets the stored answer, when it fails the duplicate runs itself.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from services.chassis import clock
 from services.chassis.db import Connection
 from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.sql import Statement
 
 MAX_KEY = 128
+Name = tuple[str, str]
+"""Scope and key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +32,54 @@ class IdempotencyKey:
             raise InvalidArgument.of("idempotency-key", f"must have at most {MAX_KEY} characters")
 
     @property
+    def name(self) -> Name:
+        return self.scope, self.key
+
+    @property
     def digest(self) -> bytes:
         return hashlib.sha256(self.payload).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An answer, and the digest of the request that it was given to."""
+
+    digest: bytes
+    answer: bytes
+
+    def to(self, key: IdempotencyKey) -> bytes:
+        """The answer, when `key` comes with that request.
+
+        Raises:
+            FailedPrecondition: IDEMPOTENCY_KEY_REUSED, it comes with another one.
+        """
+        if self.digest != key.digest:
+            raise FailedPrecondition(
+                "This idempotency key was used with another request.",
+                reason="IDEMPOTENCY_KEY_REUSED",
+                metadata={"key": key.key},
+            )
+        return self.answer
+
+
 class Idempotency:
-    """Answers kept in `<schema>.idempotency_keys`, a table of the service's own migrations."""
+    """Answers kept in `<schema>.idempotency_keys`, a table of the service's own migrations.
+
+    `run` does everything for one request. Who commits the effects of many together reads with `stored` and
+    writes with `storing`.
+    """
 
     def __init__(self, schema: str) -> None:
         table = f"{schema}.idempotency_keys"
-        self._claim = (
-            f"INSERT INTO {table} (scope, key, payload_hash, created_at) VALUES ($1, $2, $3, $4) "
-            "ON CONFLICT DO NOTHING RETURNING 1"
+        self._lock = f"SELECT pg_advisory_xact_lock(hashtextextended('{schema} ' || $1 || ' ' || $2, 0))"
+        self._stored = (
+            f"SELECT scope, key, payload_hash, answer FROM {table} "
+            "WHERE (scope, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
         )
-        self._stored = f"SELECT payload_hash, answer FROM {table} WHERE scope = $1 AND key = $2"
-        self._store = f"UPDATE {table} SET answer = $3 WHERE scope = $1 AND key = $2"
+        self._store = (
+            f"INSERT INTO {table} (scope, key, payload_hash, answer, created_at) "
+            "SELECT *, $5::timestamp FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])"
+        )
         self._purge = f"DELETE FROM {table} WHERE created_at < $1"
 
     async def run(
@@ -56,18 +92,38 @@ class Idempotency:
         """
         if key is None:
             return await work(), False
-        if await connection.fetchval(self._claim, key.scope, key.key, key.digest, _stamp()):
-            answer = await work()
-            await connection.execute(self._store, key.scope, key.key, answer)
-            return answer, False
-        row = await connection.fetchrow(self._stored, key.scope, key.key)
-        if row is None or row["payload_hash"] != key.digest:
-            raise FailedPrecondition(
-                "This idempotency key was used with another request.",
-                reason="IDEMPOTENCY_KEY_REUSED",
-                metadata={"key": key.key},
-            )
-        return row["answer"], True
+        await connection.execute(self._lock, *key.name)
+        found = await self.stored(connection, [key])
+        if key.name in found:
+            return found[key.name].to(key), True
+        answer = await work()
+        text, arguments = self.storing({key.name: Stored(key.digest, answer)})
+        await connection.execute(text, *arguments)
+        return answer, False
+
+    async def stored(self, connection: Connection, keys: Iterable[IdempotencyKey]) -> dict[Name, Stored]:
+        """The answers that were given to requests with these keys."""
+        names = {key.name for key in keys}
+        if not names:
+            return {}
+        scopes, texts = zip(*names, strict=True)
+        rows = await connection.fetch(self._stored, scopes, texts)
+        return {(row["scope"], row["key"]): Stored(row["payload_hash"], row["answer"]) for row in rows}
+
+    def storing(self, answers: Mapping[Name, Stored]) -> Statement:
+        """Stores new answers, in the transaction of the effects. It waits for the end of another transaction
+        that stores one of these keys, and fails with UniqueViolationError when that commits."""
+        names = sorted(answers)
+        return Statement(
+            self._store,
+            (
+                [scope for scope, _ in names],
+                [key for _, key in names],
+                [answers[name].digest for name in names],
+                [answers[name].answer for name in names],
+                _stamp(),
+            ),
+        )
 
     async def purge(self, connection: Connection, keep: timedelta) -> None:
         """Forgets keys older than `keep`."""

@@ -109,6 +109,17 @@ PROGRESSION_AWARDS_REFUSED = Counter(
     "progression_awards_refused", "Awards of events that a character could not take, by reason.", ("reason",)
 )
 
+PROGRESSION_COMMIT_SECONDS = Histogram(
+    "progression_commit_seconds", "One transaction of the ledger, reruns included.", buckets=_SECONDS
+)
+PROGRESSION_COMMIT_COMMANDS = Histogram(
+    "progression_commit_commands", "Commands in one transaction.", buckets=_COUNTS
+)
+PROGRESSION_LEDGER_WAITING = Gauge("progression_ledger_waiting", "Commands that wait for a transaction.")
+PROGRESSION_LEDGER_RERUNS = Counter(
+    "progression_ledger_reruns", "Transactions that another process was faster than, by table.", ("table",)
+)
+
 
 class ByteSizes(Collector):
     """A histogram of sizes for the hot path: two additions for each, where a `Histogram` takes locks and

@@ -14,6 +14,7 @@ from arenamesh.events.v1.envelope_pb2 import Envelope
 
 from services.chassis.bus.port import Message
 from services.chassis.db import Connection
+from services.chassis.sql import Statement
 
 # The relay has a connection of its own, outside the pool.
 AnyConnection = Connection | asyncpg.Connection
@@ -102,12 +103,19 @@ class Outbox:
         The order of a subject is that of the transactions, when they exclude each other (each holds a lock
         on what the subject names until it commits); without that there is none to keep.
         """
-        await connection.execute(
+        text, arguments = self.putting(topic, envelopes)
+        await connection.execute(text, *arguments)
+
+    def putting(self, topic: str, envelopes: Sequence[Envelope]) -> Statement:
+        """What `put` executes. The locks must be held before it begins."""
+        return Statement(
             self._put,
-            topic,
-            [envelope.id for envelope in envelopes],
-            [envelope.subject for envelope in envelopes],
-            [envelope.SerializeToString() for envelope in envelopes],
+            (
+                topic,
+                [envelope.id for envelope in envelopes],
+                [envelope.subject for envelope in envelopes],
+                [envelope.SerializeToString() for envelope in envelopes],
+            ),
         )
 
     async def read(self, connection: AnyConnection, after: Position, limit: int) -> list[Row]:

@@ -1,0 +1,93 @@
+"""Characters and their events in PostgreSQL."""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from services.chassis import sql
+from services.chassis.db import Connection
+from services.chassis.sql import Statement
+from services.progression.batch import Recorded
+from services.progression.domain import events
+from services.progression.domain.character import Character
+from services.progression.domain.events import ATTRIBUTES, to_json, type_of
+from services.progression.projection import Changes, Columns, Levels, Row
+from services.progression.schema import SQL
+
+
+class ProgressionStore:
+    """Every statement on characters. Callers bring the connection."""
+
+    def __init__(self) -> None:
+        self._sql = sql.load(SQL / "progression.sql")
+
+    async def lock(self, connection: Connection, character_ids: Collection[str]) -> None:
+        """Nobody else changes these characters until the transaction ends. Does nothing for an id that no
+        character has."""
+        await connection.fetch(self._sql["lock"], list(character_ids))
+
+    async def load(self, connection: Connection, character_ids: Collection[str]) -> dict[str, Row]:
+        """Those of the characters that there are."""
+        rows = await connection.fetch(self._sql["load"], list(character_ids))
+        return {row["character_id"]: _row(row) for row in rows}
+
+    def appending(self, recorded: Sequence[Recorded], requests: Sequence[str]) -> Statement:
+        """Appends events, all of one time. `requests`: the idempotency key of each; empty: none. Fails with
+        UniqueViolationError when a character was enrolled by another transaction."""
+        columns = zip(*map(_event, recorded, requests), strict=True)
+        return Statement(self._sql["append"], (*map(list, columns), recorded[0].at))
+
+    def putting(self, changes: Changes) -> dict[str, Statement]:
+        """Writes the projections: statements by name, in the order in which their locks must be taken."""
+        parts = {
+            "put_characters": changes.characters,
+            "put_paragon": changes.paragon,
+            "put_prestige": changes.prestige,
+            "put_mastery": changes.mastery,
+            "put_rewards": changes.rewards,
+            "add_statistics": changes.statistics(),
+        }
+        return {name: self._put(name, rows) for name, rows in parts.items() if rows}
+
+    def _put(self, name: str, rows: Iterable[Columns]) -> Statement:
+        return Statement(self._sql[name], tuple(map(list, zip(*rows, strict=True))))
+
+
+def _event(recorded: Recorded, request: str) -> Columns:
+    metadata: dict[str, object] = {"schema": events.SCHEMA, "actor": recorded.actor}
+    if request:
+        metadata["request"] = request
+    event = recorded.event
+    payload = json.dumps(to_json(event))
+    return recorded.character_id, recorded.version, type_of(event), payload, json.dumps(metadata)
+
+
+def _row(row: asyncpg.Record) -> Row:
+    mastery: dict[str, list[int]] = json.loads(row["mastery"] or "{}")
+    rewards: dict[str, Any] = json.loads(row["rewards"] or "{}")
+    character = Character(
+        row["character_id"],
+        row["player_id"],
+        row["definition"],
+        row["version"],
+        base_experience=int(row["base_experience"]),
+        paragon_experience=int(row["paragon_experience"]),
+        points={name: row[name] for name in ATTRIBUTES},
+        respecs=row["respecs"],
+        resets=row["resets"],
+        mastery={type_: experience for type_, (experience, _) in mastery.items()},
+        rewards={reward_id: datetime.fromisoformat(at) for reward_id, at in rewards.items()},
+    )
+    levels = Levels(
+        row["base_level"],
+        row["paragon_level"],
+        row["points_earned"],
+        row["xp_micro"],
+        row["currency_micro"],
+        row["drop_rate_micro"],
+        {type_: level for type_, (_, level) in mastery.items()},
+    )
+    return Row(character, levels, row["created_at"], row["updated_at"])
