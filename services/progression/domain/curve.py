@@ -69,8 +69,8 @@ def parse_curve(document: object, name: str) -> Curve:
     if not isinstance(document, dict):
         raise CurveError(name, ["a curve is a JSON object"])
     kind = document.get("kind")
-    if kind not in KINDS:
-        raise CurveError(name, [f"kind: must be one of {', '.join(KINDS)}, not {json.dumps(kind)}"])
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise CurveError(name, [f"kind: must be one of {', '.join(KINDS)}, not {kind!r}"])
     try:
         return KINDS[kind].model_validate(document).curve(name)
     except ValidationError as error:

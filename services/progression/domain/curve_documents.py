@@ -184,8 +184,9 @@ class ExponentialFloor(CurveDocument):
             raise ValueError(f"last_level must be above first_level, {self.first_level}")
         if self.ratio < 1:
             raise ValueError(f"ratio must be at least 1, not {self.ratio}")
-        if self.curve("").total(self.first_level + 1) == 0:
-            raise ValueError(f"divisor, {self.divisor}, must be at most what it divides for the first level")
+        undivided = self.model_copy(update={"divisor": 1}).curve("").total(self.first_level + 1)
+        if self.divisor > undivided:
+            raise ValueError(f"divisor must be at most {undivided}, what the first level costs without it")
         return self
 
     def curve(self, name: str) -> LevelCurve:
