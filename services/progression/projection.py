@@ -8,7 +8,6 @@ from datetime import datetime
 from services.progression.domain.character import Character
 from services.progression.domain.definition import Definition
 from services.progression.domain.events import ATTRIBUTES
-from services.progression.domain.levels import level_number
 from services.progression.domain.paragon import paragon_level
 from services.progression.domain.prestige import bonuses
 
@@ -39,7 +38,7 @@ def levels(definition: Definition, character: Character) -> Levels:
     paragon = paragon_level(definition.paragon, character.paragon_experience)
     bonus = bonuses(definition.prestige, character.resets)
     return Levels(
-        base_level=level_number(definition.base.curve, character.base_experience, definition.base.cap),
+        base_level=definition.base.curve.level(character.base_experience),
         paragon_level=paragon,
         points_earned=definition.paragon.points_earned(paragon),
         xp_micro=bonus.xp_micro,

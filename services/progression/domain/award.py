@@ -7,7 +7,6 @@ from services.progression.domain.character import Character
 from services.progression.domain.definition import Definition
 from services.progression.domain.definition_document import MICRO
 from services.progression.domain.events import Enrolled, Event, ExperienceAwarded, Multiplier
-from services.progression.domain.levels import level_number
 from services.progression.domain.mastery import gains
 from services.progression.domain.paragon import paragon_level
 from services.progression.domain.prestige import bonuses
@@ -61,7 +60,7 @@ def _check(given: Award) -> None:
 
 def _awarded(definition: Definition, character: Character, given: Award) -> ExperienceAwarded:
     base = definition.base
-    from_base = level_number(base.curve, character.base_experience, base.cap)
+    from_base = base.curve.level(character.base_experience)
     multipliers = _multiplied(given.experience, _factors(definition, character, given, from_base))
     experience = multipliers[-1].result if multipliers else given.experience
     to_base = min(experience, base.full - character.base_experience)
@@ -74,7 +73,7 @@ def _awarded(definition: Definition, character: Character, given: Award) -> Expe
         base_experience=to_base,
         paragon_experience=to_paragon,
         from_base_level=from_base,
-        to_base_level=level_number(base.curve, character.base_experience + to_base, base.cap),
+        to_base_level=base.curve.level(character.base_experience + to_base),
         from_paragon_level=paragon_level(definition.paragon, character.paragon_experience),
         to_paragon_level=paragon_level(definition.paragon, character.paragon_experience + to_paragon),
         mastery=gains(definition, character, given.mastery),

@@ -25,17 +25,12 @@ class Level:
 
 
 def level_at(curve: Curve, experience: int, cap: int | None = None) -> Level:
-    """`cap`: the highest level, when the curve goes on beyond it."""
+    """`cap`: the highest level, when the curve goes on beyond it, which no experience there passes."""
     last = curve.last_level if cap is None else cap
-    number = level_number(curve, experience, cap)
+    number = curve.level(experience)
     reached = curve.total(number)
     of_level = None if number == last else curve.total(number + 1) - reached
     return Level(number, experience, experience - reached, of_level)
-
-
-def level_number(curve: Curve, experience: int, cap: int | None = None) -> int:
-    level = curve.level(experience)
-    return level if cap is None else min(level, cap)
 
 
 def within_range(number: int, what: str) -> int:

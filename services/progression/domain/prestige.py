@@ -8,7 +8,6 @@ from services.progression.domain.character import Character
 from services.progression.domain.definition import Definition, Prestige
 from services.progression.domain.definition_document import MICRO
 from services.progression.domain.events import ATTRIBUTES, Event, Points, PrestigeReset
-from services.progression.domain.levels import level_number
 from services.progression.domain.paragon import paragon_level, points_earned
 
 
@@ -39,7 +38,7 @@ def _factor(mode: str, step: int, cap: int, resets: int) -> int:
 def refusal(definition: Definition, character: Character) -> FailedPrecondition | None:
     """Why a reset would be refused now: PRESTIGE_LEVEL_TOO_LOW or PRESTIGE_COST_UNPAID."""
     prestige = definition.prestige
-    level = level_number(definition.base.curve, character.base_experience, definition.base.cap)
+    level = definition.base.curve.level(character.base_experience)
     if level < prestige.required_level:
         return FailedPrecondition(
             f"a reset needs base level {prestige.required_level}, this is {level}",
@@ -71,7 +70,7 @@ def reset(definition: Definition, character: Character) -> list[Event]:
         PrestigeReset(
             number=character.resets + 1,
             cost=cost,
-            base_level=level_number(base.curve, character.base_experience, base.cap),
+            base_level=base.curve.level(character.base_experience),
             paragon_level=paragon_level(definition.paragon, character.paragon_experience),
             base_experience=0,
             paragon_experience=left,

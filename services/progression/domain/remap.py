@@ -12,7 +12,7 @@ from services.progression.domain.character import Character
 from services.progression.domain.curve import Curve
 from services.progression.domain.definition import Definition
 from services.progression.domain.events import ATTRIBUTES, DefinitionChanged, Event, Points, TrackChange
-from services.progression.domain.levels import level_at, level_number
+from services.progression.domain.levels import level_at
 from services.progression.domain.mastery import unlocked
 from services.progression.domain.paragon import paragon_level
 
@@ -106,8 +106,8 @@ def _change(track: str, old: _Track, new: _Track, mode: str, experience: tuple[i
         mode=mode,
         experience_before=before,
         experience_after=after,
-        from_level=level_number(old.curve, before, old.cap),
-        to_level=level_number(new.curve, after, new.cap),
+        from_level=old.curve.level(before),
+        to_level=new.curve.level(after),
     )
 
 
