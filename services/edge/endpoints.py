@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
-CLUSTERS = ("combat", "combat_admin", "web")
+from services.edge.backends import BACKENDS
+
+CLUSTERS = (*(backend.cluster for backend in BACKENDS), "combat_admin", "web")
 
 
 @dataclass(frozen=True)

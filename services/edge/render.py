@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from services.edge.backends import ANYWHERE, BACKENDS
 from services.edge.endpoints import CLUSTERS, Endpoint, assignment
-from services.edge.routes import routes
+from services.edge.routes import prefixes, routes
 from services.edge.settings import EdgeSettings
 
 SOURCE = Path(__file__).with_name("envoy.yaml")
@@ -53,9 +54,13 @@ def for_kubernetes(
 
 
 def pods(workers: int) -> dict[str, list[Endpoint]]:
-    """The endpoints of `workers` replicas of the StatefulSet `combat` and of the service `web`."""
+    """The endpoints of `workers` replicas of the StatefulSet `combat`, and of the other services by name.
+
+    Those must be headless: Envoy finds every pod behind a name, and its own way among them.
+    """
     names = [(f"w{index}", f"combat-{index}.combat") for index in range(workers)]
-    return {
+    alike = {each.cluster: [Endpoint(each.cluster, each.cluster, 50051)] for each in ANYWHERE}
+    return alike | {
         "combat": [Endpoint(name, host, 50051) for name, host in names],
         "combat_admin": [Endpoint(name, host, 9090) for name, host in names],
         "web": [Endpoint("web", "web", 8000)],
@@ -89,8 +94,17 @@ def _fill(settings: EdgeSettings, *, descriptors: str, jwks: str) -> dict[str, A
         "player_bucket": _bucket(settings.player_requests_per_second),
         "request_bucket": _bucket(settings.requests_per_second),
         "routes": routes(settings),
+        "grpc_services": [backend.contract.full_name for backend in BACKENDS],
+        "token_rules": [
+            {"match": {"prefix": prefix}, "requires": {"provider_name": "arenamesh"}}
+            for prefix in ("/arenamesh.", *prefixes())
+        ],
     }
-    config = _substitute(yaml.safe_load(SOURCE.read_text())["bootstrap"], values)
+    source = yaml.safe_load(SOURCE.read_text())
+    config = _substitute(source["bootstrap"], values)
+    for backend in ANYWHERE:
+        own = values | {"cluster": backend.cluster, "service": backend.contract.full_name}
+        config["static_resources"]["clusters"].append(_substitute(source["anywhere"], own))
     assert {cluster["name"] for cluster in config["static_resources"]["clusters"]} == set(CLUSTERS)
     assert isinstance(config, dict)
     return config

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.edge.backends import ANYWHERE, BACKENDS, COMBAT, Backend, is_read, is_stream
 from services.edge.settings import EdgeSettings
 
-COMBAT = "/arenamesh.combat.v1.CombatService/"
-
+# Of combat, whose sessions have an owner.
 STREAMS = ("Play", "Spectate")
 ANY_WORKER = ("ListSessions", "GetPlayerStats")
 # Read the committed journal, which every worker can; they take as long as they take.
@@ -30,14 +30,10 @@ Route = dict[str, Any]
 def routes(settings: EdgeSettings) -> list[Route]:
     """In order of matching. REST calls match `/api/` first, then the gRPC path they became."""
     return [
-        _combat(settings, {"path": f"{COMBAT}CreateSession"}, hash_policy=[_header("x-request-id")]),
-        _combat(settings, _methods(ANY_WORKER), retry_on=REPEATABLE),
-        _combat(settings, _methods(REPLAYS), retry_on=REPEATABLE, stream=True),
-        _combat(settings, _methods(SESSION_READS), hash_policy=_by_session(), retry_on=REPEATABLE),
-        _combat(settings, _methods(STREAMS), hash_policy=_by_session(), stream=True),
-        _combat(settings, {"prefix": COMBAT}, hash_policy=_by_session()),
+        *_combat(settings),
+        *(route for backend in ANYWHERE for route in _anywhere(settings, backend)),
         # Until the transcoder has renamed the call or refused it. Not a direct response: those get no CORS.
-        _combat(settings, {"prefix": "/api/"}),
+        *(_route(settings, COMBAT, {"prefix": prefix}) for prefix in prefixes()),
         *(_admin(path) for path in ("/health", "/ready", "/metrics")),
         _without_transcoder(
             {"match": {"prefix": "/", "grpc": {}}, "direct_response": _not_found("no such service")}
@@ -46,12 +42,49 @@ def routes(settings: EdgeSettings) -> list[Route]:
     ]
 
 
-def _methods(names: tuple[str, ...]) -> Route:
-    return {"safe_regex": {"regex": f"{COMBAT}(?:{'|'.join(names)})".replace(".", r"\.")}}
+def prefixes() -> tuple[str, ...]:
+    """Under which all REST paths are."""
+    return tuple(dict.fromkeys(prefix for backend in BACKENDS for prefix in backend.prefixes))
 
 
-def _combat(
+def _combat(settings: EdgeSettings) -> list[Route]:
+    def calls(*names: str, **how: Any) -> list[Route]:
+        return [_call(settings, COMBAT, name, **how) for name in names]
+
+    return [
+        *calls("CreateSession", hash_policy=[_header("x-request-id")]),
+        *calls(*ANY_WORKER, retry_on=REPEATABLE),
+        *calls(*REPLAYS, retry_on=REPEATABLE, stream=True),
+        *calls(*SESSION_READS, hash_policy=_by_session(), retry_on=REPEATABLE),
+        *calls(*STREAMS, hash_policy=_by_session(), stream=True),
+        _route(settings, COMBAT, {"prefix": COMBAT.path}, hash_policy=_by_session()),
+    ]
+
+
+def _anywhere(settings: EdgeSettings, backend: Backend) -> list[Route]:
+    """Reads may be repeated, streams have no limit of time; every other call is the last route's."""
+    special = [
+        _call(
+            settings,
+            backend,
+            method.name,
+            retry_on=REPEATABLE if is_read(method) else NOT_EXECUTED,
+            stream=is_stream(method),
+        )
+        for method in backend.contract.methods
+        if is_read(method) or is_stream(method)
+    ]
+    return [*special, _route(settings, backend, {"prefix": backend.path})]
+
+
+def _call(settings: EdgeSettings, backend: Backend, name: str, **how: Any) -> Route:
+    # A path for each: one regular expression for many names is soon over Envoy's limit of its size.
+    return _route(settings, backend, {"path": backend.path + name}, **how)
+
+
+def _route(
     settings: EdgeSettings,
+    backend: Backend,
     match: Route,
     *,
     hash_policy: list[Route] | None = None,
@@ -59,7 +92,7 @@ def _combat(
     stream: bool = False,
 ) -> Route:
     # `timeout` would answer UNAVAILABLE, which callers retry; the stream duration answers DEADLINE_EXCEEDED.
-    route: Route = {"cluster": "combat", "timeout": "0s"}
+    route: Route = {"cluster": backend.cluster, "timeout": "0s"}
     if stream:
         route["idle_timeout"] = f"{settings.stream_idle_seconds}s"
     else:

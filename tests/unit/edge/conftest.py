@@ -47,9 +47,9 @@ class RunningEdge:
         found = [Endpoint(worker.name, LOOPBACK, worker.port) for worker in self.workers]
         endpoints.publish(self.folder, "combat", found)
 
-    async def until_healthy(self, count: int) -> None:
+    async def until_healthy(self, count: int, cluster: str = "combat") -> None:
         async def healthy() -> bool:
-            stat = "cluster.combat.membership_healthy"
+            stat = f"cluster.{cluster}.membership_healthy"
             text = await probes.get(self.http, f"{self.admin}/stats?filter=^{stat}$")
             return text is not None and text.strip() == f"{stat}: {count}"
 
@@ -107,7 +107,7 @@ async def start_edge(tmp_path: Path) -> AsyncIterator[Start]:
                 await stack.enter_async_context(aio.insecure_channel(address)),
             )
             edge.publish()
-            for cluster in ("combat_admin", "web"):
+            for cluster in set(endpoints.CLUSTERS) - {"combat"}:
                 endpoints.publish(tmp_path, cluster, [])
             keys = tmp_path / "jwks.json"
             keys.write_text(render.jwks(SECRET))
