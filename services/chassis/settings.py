@@ -28,7 +28,8 @@ class Settings(BaseSettings):
 
     database_url: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:5432/postgres")
     database_pool: int = Field(default=10, ge=1, le=50)
-    """Connections of this process. All workers together must stay under 50. Over it: callers wait."""
+    """Connections of this process. All processes together must fit the server's `max_connections`. Over it:
+    callers wait."""
     database_wait_s: float = Field(default=2.0, gt=0)
     """How long a caller waits for a connection before UNAVAILABLE."""
     database_command_s: float = Field(default=3.0, gt=0)

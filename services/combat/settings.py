@@ -13,8 +13,8 @@ class CombatSettings(Settings):
     """Holds `maps/` and `rulesets/`."""
 
     database_pool: int = Field(default=8, ge=1, le=48)
-    """Connections of this process, beside one for commits and one for its presence. All workers together
-    must stay under 50. Over it: callers wait."""
+    """Connections of this process, beside one for commits and one for its presence. All processes together
+    must fit the server's `max_connections`. Over it: callers wait."""
 
     max_sessions: int = Field(default=1000, ge=1)
     """Live sessions of this worker. Over it: RESOURCE_EXHAUSTED on CreateSession."""

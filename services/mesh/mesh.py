@@ -7,7 +7,6 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
 from typing import Any
 
 import aiohttp
@@ -15,7 +14,6 @@ import aiohttp
 from services.edge.endpoints import Endpoint
 from services.mesh import bots, logs, page, probes
 from services.mesh.child import Child
-from services.mesh.combat import PROJECTOR, Combat, Slot
 from services.mesh.edge import Edge
 from services.mesh.errors import StartError
 from services.mesh.ports import LOOPBACK, Ports, is_free
@@ -23,13 +21,14 @@ from services.mesh.postgres import VERSION, Postgres
 from services.mesh.process import Program, run
 from services.mesh.redis import Redis
 from services.mesh.report import Report
+from services.mesh.service import Instance, environment, migration, services
 from services.mesh.settings import MeshSettings
 from services.mesh.state import DataDirectory
 from services.mesh.web import WebServer
 
-# Workers before the edge, so that they can still tell their streams; the projector after them, so that it
-# counts what they wrote last; stores at the end.
-STOP_ORDER = ("bots", "combat", "projector", "edge", "redis", "postgres")
+# Services before the edge, so that they can still tell their streams; those in the background after the
+# others, so that they see what was done last; stores at the end.
+STOP_ORDER = ("bots", "services", "background", "edge", "redis", "postgres")
 
 
 class Mesh:
@@ -43,15 +42,20 @@ class Mesh:
         self._stack = contextlib.AsyncExitStack()
         self._ports = Ports()
         self._phase = "starting"
-        self._postgres = Postgres(settings.data, settings.logs)
+        self._services = services(settings.workers)
+        connections = sum(service.connections for service in self._services)
+        self._postgres = Postgres(settings.data, settings.logs, connections)
         self._redis = Redis(settings.data, settings.logs)
         self._urls = _urls(settings) | {
             "database": settings.database_url or self._postgres.url,
             "redis": settings.redis_url or self._redis.url,
         }
+        self._environment = environment(
+            settings, database_url=self._urls["database"], redis_url=self._urls["redis"]
+        )
 
     async def start(self) -> None:
-        """Returns when a call through the edge reaches every worker.
+        """Returns when a call through the edge reaches every process of every service.
 
         Raises:
             StartError: something is missing or failed.
@@ -69,9 +73,9 @@ class Mesh:
         self._stack.callback(keeper.cancel)
         http = await self._stack.enter_async_context(aiohttp.ClientSession())
         edge = Edge(settings, self._ports.free(), http)
-        combat = self._combat(edge, http)
+        instances = self._instances(edge, http)
 
-        await _together(self._start_services(edge, combat), self._build_page())
+        await _together(self._start_everything(edge, instances), self._build_page())
         if settings.bots and settings.development:
             await self._start_child("bots", "bots", lambda: bots.program(settings), _at_once)
         self._phase = "ready"
@@ -112,15 +116,24 @@ class Mesh:
         if page.exists():
             self._urls["page"] = self._urls["edge"]
 
-    async def _start_services(self, edge: Edge, combat: Combat) -> None:
+    async def _start_everything(self, edge: Edge, instances: list[Instance]) -> None:
         await _together(self._start_stores(), self._start_edge(edge))
-        with self._report.step("migrations"):
-            await run(combat.migrate(), "The database migration")
-        with self._report.step("combat") as step:
-            projector = self._start_child("projector", PROJECTOR, combat.project, combat.projects)
-            await _together(projector, *(self._start_worker(combat, slot) for slot in combat.slots))
+        with self._report.step("migrations") as step:
+            packages = list(dict.fromkeys(service.package for service in self._services))
+            await _together(*(self._migrate(package) for package in packages))
+            step.note = ", ".join(packages)
+        with self._report.step("services") as step:
+            await _together(*(self._start_instance(instance) for instance in instances))
             await self._until_reachable(edge)
-            step.note = ", ".join(slot.name for slot in combat.slots)
+            step.note = ", ".join(service.name for service in self._services)
+
+    async def _migrate(self, package: str) -> None:
+        program = migration(package, self._settings, self._environment)
+        await run(program, f"The database migration of {package}")
+
+    async def _start_instance(self, instance: Instance) -> None:
+        kind = "background" if instance.service.background else "services"
+        await self._start_child(kind, instance.service.name, instance.program, instance.answers)
 
     async def _start_stores(self) -> None:
         settings, postgres, redis = self._settings, self._postgres, self._redis
@@ -139,31 +152,20 @@ class Mesh:
             web, port = WebServer(self._settings), self._ports.free()
             await web.start(port)
             self._stack.push_async_callback(web.stop)
-            edge.configure()
-            edge.route_to("web", [Endpoint("web", LOOPBACK, port)])
+            edge.configure(Endpoint("web", LOOPBACK, port))
             await self._start_child("edge", "envoy", edge.program, edge.answers)
             step.note = f"port {self._settings.port}"
 
-    def _combat(self, edge: Edge, http: aiohttp.ClientSession) -> Combat:
+    def _instances(self, edge: Edge, http: aiohttp.ClientSession) -> list[Instance]:
         def moved() -> None:
-            edge.route_to("combat", [slot.endpoint for slot in combat.slots])
-            edge.route_to("combat_admin", [slot.admin_endpoint for slot in combat.slots])
+            edge.route_to(instance.endpoints() for instance in instances)
 
-        urls = self._urls
-        combat = Combat(
-            self._settings,
-            self._ports,
-            http,
-            database_url=urls["database"],
-            redis_url=urls["redis"],
-            moved=moved,
-        )
+        instances = [
+            Instance(service, self._settings, self._ports, http, environment=self._environment, moved=moved)
+            for service in self._services
+        ]
         moved()
-        return combat
-
-    async def _start_worker(self, combat: Combat, slot: Slot) -> None:
-        answers = partial(combat.answers, slot)
-        await self._start_child("combat", slot.name, partial(combat.serve, slot), answers)
+        return instances
 
     async def _until_reachable(self, edge: Edge) -> None:
         try:
@@ -171,7 +173,7 @@ class Mesh:
                 await probes.until(edge.sees_everybody)
         except TimeoutError:
             raise StartError(
-                "Envoy does not reach every worker.", f"Log: {self._settings.logs / 'envoy.log'}"
+                "Envoy does not reach every service.", f"Log: {self._settings.logs / 'envoy.log'}"
             ) from None
 
     async def _start_child(

@@ -29,8 +29,6 @@ _UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 SETTINGS = {
     "listen_addresses": "",
-    # 50 for the services, the rest for people and tools.
-    "max_connections": "80",
     "shared_buffers": "128MB",
     # An acknowledged verdict is on disk.
     "fsync": "on",
@@ -61,22 +59,29 @@ def _binaries() -> Path:
 
 
 BINARIES = _binaries()
+# For people, tools and migrations, beside what the services have.
+SPARE_CONNECTIONS = 30
 
 
 class Postgres:
-    """One cluster under `data/postgres`."""
+    """One cluster under `data/postgres`.
 
-    def __init__(self, data: Path, logs: Path) -> None:
+    Args:
+        connections: that the services may have, all together.
+    """
+
+    def __init__(self, data: Path, logs: Path, connections: int) -> None:
         self._cluster = data / "postgres"
         self._log = logs / "postgres.log"
         self._sockets = socket_folder(data)
+        self._settings = SETTINGS | {"max_connections": str(connections + SPARE_CONNECTIONS)}
 
     @property
     def url(self) -> str:
         return self._url(DATABASE)
 
     def program(self) -> Program:
-        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         command: list[str | Path] = [
             BINARIES / "postgres",
             "-D",

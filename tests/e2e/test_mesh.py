@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -88,7 +89,7 @@ async def steal(port: int) -> socket.socket:
     return thief
 
 
-@pytest.mark.parametrize("victim", ["w0", "w1", "envoy", "redis", "postgres"])
+@pytest.mark.parametrize("victim", ["w0", "w1", "progression", "envoy", "redis", "postgres"])
 async def test_a_killed_part_comes_back_and_the_mesh_works_again(
     fragile: Supervisor, calls: Rest, victim: str
 ) -> None:
@@ -146,7 +147,7 @@ def test_a_taken_port_says_by_which_option_to_change_it(fragile: Supervisor, tmp
 def test_the_status_of_a_running_mesh(fragile: Supervisor) -> None:
     told = run("status", "--data", fragile.data)
     assert told.returncode == 0
-    for part in ("postgres", "redis", "envoy", "w0", "w1"):
+    for part in ("postgres", "redis", "envoy", "w0", "w1", "projector", "progression"):
         assert part in told.stdout
     state = json.loads(run("status", "--json", "--data", fragile.data).stdout)
     assert state["state"] == "ready"
@@ -171,8 +172,9 @@ def test_a_database_that_is_not_there_ends_the_start_with_its_name(tmp_path: Pat
     port = str(PORTS.free())
     result = run("up", "--data", tmp_path, "--port", port, "--no-web", "--no-bots", DATABASE_URL=unreachable)
     assert result.returncode == 1
-    assert "The database migration failed" in result.stderr
-    assert "migrate.log" in result.stderr
+    told = re.search(r"The database migration of (\w+) failed", result.stderr)
+    assert told, result.stderr
+    assert f"migrate-{told[1]}.log" in result.stderr
 
 
 def test_another_versions_database_ends_the_start_and_stays(tmp_path: Path) -> None:

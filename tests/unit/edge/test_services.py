@@ -1,4 +1,4 @@
-"""What the edge does for a service whose processes are all alike: every path of its contract, by both names."""
+"""What the edge does for a service whose processes are all alike, path by path of its contract."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from services.edge.routes import RETRY_ELSEWHERE
 from services.mesh.ports import LOOPBACK
 from tests.unit.edge.conftest import RunningEdge, Start, bearer
 
+NO_BODY: dict[str, Any] = {"get": None, "post": {}}
 (PROGRESSION,) = (backend for backend in ANYWHERE if backend.cluster == "progression")
 
 
@@ -112,10 +113,10 @@ async def faced(start_edge: Start) -> AsyncIterator[Faced]:
 async def test_every_path_of_the_contract_reaches_the_service_with_a_token_only(faced: Faced) -> None:
     for method in PROGRESSION.contract.methods:
         for verb, template in bindings(method):
-            path, body = template.format(type="raid"), None if verb == "get" else {}
-            status, _ = await faced(verb.upper(), path, json=body)
+            path, json = template.format(type="raid"), NO_BODY[verb]
+            status, _ = await faced(verb.upper(), path, json=json)
             assert (status, [name for name, _ in faced.calls()]) == (200, [method.name]), path
-            status, answer = await faced(verb.upper(), path, by={}, json=body)
+            status, answer = await faced(verb.upper(), path, by={}, json=json)
             assert (status, answer["code"], faced.calls()) == (401, 16, []), path
 
 
@@ -127,7 +128,7 @@ async def test_both_spellings_of_a_field_work(faced: Faced, name: str) -> None:
         assert request.character_id == "hero-1"
     for path in ("/paragon/distribute", "/paragon/points"):
         version = {"characterId": "expectedVersion", "character_id": "expected_version"}[name]
-        body = {name: "hero-1", version: "7", "points": {"luck": 3}}
+        body: dict[str, Any] = {name: "hero-1", version: "7", "points": {"luck": 3}}
         assert (await faced("POST", path, json=body))[0] == 200
         ((_, request),) = faced.calls()
         points = paragon_pb2.AttributePoints(luck=3)
@@ -166,8 +167,7 @@ async def test_only_reads_are_tried_again_whatever_became_of_them(faced: Faced) 
         recorder.refusal = grpc.StatusCode.UNAVAILABLE
     for method in PROGRESSION.contract.methods:
         verb, template = next(bindings(method))
-        body = None if verb == "get" else {}
-        status, _ = await faced(verb.upper(), template.format(type="raid"), json=body)
+        status, _ = await faced(verb.upper(), template.format(type="raid"), json=NO_BODY[verb])
         assert status == 503
         tries = len(faced.calls())
         assert (tries > 1) == is_read(method), method.name

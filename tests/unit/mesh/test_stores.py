@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 
 from services.mesh.child import Child
 from services.mesh.errors import StartError
-from services.mesh.postgres import DATABASE, VERSION, Postgres, socket_folder
+from services.mesh.postgres import DATABASE, SPARE_CONNECTIONS, VERSION, Postgres, socket_folder
 from services.mesh.redis import Redis
 
 
@@ -41,7 +41,7 @@ async def keep(tmp_path: Path) -> AsyncIterator[Callable[[Any], Any]]:
 
 class TestPostgres:
     async def test_it_is_durable_checked_and_off_the_network(self, tmp_path: Path, keep: Any) -> None:
-        postgres = Postgres(tmp_path, tmp_path / "logs")
+        postgres = Postgres(tmp_path, tmp_path / "logs", 20)
         assert await postgres.create()
         await keep(postgres)
         connection = await asyncpg.connect(postgres.url)
@@ -54,6 +54,7 @@ class TestPostgres:
                 "data_checksums",
                 "listen_addresses",
                 "timezone",
+                "max_connections",
             )
         }
         assert shown == {
@@ -63,6 +64,7 @@ class TestPostgres:
             "data_checksums": "on",
             "listen_addresses": "",
             "timezone": "UTC",
+            "max_connections": str(20 + SPARE_CONNECTIONS),
         }
         assert await connection.fetchval("SELECT current_database()") == DATABASE
         assert (await connection.fetchval("SHOW server_version")).startswith(str(VERSION))
@@ -70,7 +72,7 @@ class TestPostgres:
         assert stat.S_IMODE(socket_folder(tmp_path).stat().st_mode) == 0o700
 
     async def test_what_was_committed_survives_kill_9(self, tmp_path: Path, keep: Any) -> None:
-        postgres = Postgres(tmp_path, tmp_path / "logs")
+        postgres = Postgres(tmp_path, tmp_path / "logs", 20)
         await postgres.create()
         child = await keep(postgres)
         connection = await asyncpg.connect(postgres.url)
@@ -85,19 +87,19 @@ class TestPostgres:
         connection.terminate()
 
     async def test_a_second_start_finds_the_same_database(self, tmp_path: Path, keep: Any) -> None:
-        postgres = Postgres(tmp_path, tmp_path / "logs")
+        postgres = Postgres(tmp_path, tmp_path / "logs", 20)
         assert await postgres.create()
         assert not await postgres.create()
 
     async def test_an_interrupted_creation_is_begun_anew(self, tmp_path: Path) -> None:
         (tmp_path / "postgres" / "base").mkdir(parents=True)
-        assert await Postgres(tmp_path, tmp_path / "logs").create()
+        assert await Postgres(tmp_path, tmp_path / "logs", 20).create()
 
     async def test_another_versions_database_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "postgres").mkdir()
         (tmp_path / "postgres" / "PG_VERSION").write_text("15\n")
         with pytest.raises(StartError, match="made by PostgreSQL 15; this is 18"):
-            await Postgres(tmp_path, tmp_path / "logs").create()
+            await Postgres(tmp_path, tmp_path / "logs", 20).create()
 
     def test_a_long_path_moves_the_socket(self, tmp_path: Path) -> None:
         assert socket_folder(Path("/srv/mesh")) == Path("/srv/mesh/run")
