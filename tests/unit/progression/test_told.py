@@ -25,7 +25,7 @@ from services.progression.told import tell
 from tests.support.progression_rules import NOW
 
 MAGE = Character("ann-mage", "ann", "default-1", version=7)
-ABOUT = {"character_id": "ann-mage", "player_id": "ann", "version": 7}
+ABOUT: dict[str, Any] = {"character_id": "ann-mage", "player_id": "ann", "version": 7}
 KINDS = {
     "progression.experience_awarded": progression_pb2.ProgressionExperienceAwarded,
     "progression.level_up": progression_pb2.ProgressionLevelUp,
