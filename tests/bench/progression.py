@@ -38,7 +38,7 @@ CHARACTERS = 5_000
 BATCH = 100
 ENROLLING = 4
 # What a character begins with: points for every distribution of the run.
-FIRST_EXPERIENCE = 10**13
+FIRST_EXPERIENCE = 10**9
 CLIENTS = (1, 32, 256, 1_000)
 BATCH_CLIENTS = (1, 32)
 RATE = 1_000.0
