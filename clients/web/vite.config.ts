@@ -8,6 +8,7 @@ export default defineConfig({
   server: {
     proxy: {
       "/arenamesh.combat.v1.CombatService": edge,
+      "/arenamesh.progression.v1.ProgressionService": edge,
       "/dev": edge,
       "/maps": edge,
       "/rulesets": edge,

@@ -7,8 +7,8 @@ import { FLAG_ALIVE } from "./snapshots.js";
 
 const KILLS_SHOWN = 8;
 
-/** Players by kills, then fewer deaths. */
-export function showBoard(body: HTMLTableSectionElement, match: Shown): void {
+/** Players by kills, then fewer deaths; `followed` is the name of one to point out. Answers their names. */
+export function showBoard(body: HTMLTableSectionElement, match: Shown, followed: string): string[] {
   const players = [...(match.moment?.players.values() ?? [])];
   players.sort((a, b) => b.kills - a.kills || a.deaths - b.deaths || a.slot - b.slot);
   body.replaceChildren(
@@ -18,10 +18,12 @@ export function showBoard(body: HTMLTableSectionElement, match: Shown): void {
       name.style.color = colour(player);
       const alive = (player.flags & FLAG_ALIVE) !== 0;
       row.classList.toggle("dead", !alive);
+      row.classList.toggle("followed", match.name(player.slot) === followed);
       row.append(name, cell(alive ? String(Math.ceil(player.health)) : "–"), cell(String(player.kills)), cell(String(player.deaths)));
       return row;
     }),
   );
+  return players.map((player) => match.name(player.slot));
 }
 
 export function showKill(feed: HTMLOListElement, match: Shown, kill: KillEvent): void {

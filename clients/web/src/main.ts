@@ -1,15 +1,17 @@
 // The page: finds a live match, follows it, and the next one when it ends; or plays a finished one again.
 import { Code, ConnectError } from "@connectrpc/connect";
 
-import { about, connectCombat, developmentToken } from "./api.js";
+import { about, connectCombat, connectProgression } from "./api.js";
 import { showBoard, showKill } from "./board.js";
 import { Controls } from "./controls.js";
 import type { Session } from "./gen/arenamesh/combat/v1/session_pb.js";
 import { loadMap } from "./map.js";
 import { fetchReplay, findSession, Match, type Shown, type Watcher } from "./match.js";
 import { Meters } from "./meters.js";
+import { Panel } from "./panel.js";
 import { showPast } from "./past.js";
 import { Playback } from "./playback.js";
+import { watchProgress } from "./progress.js";
 import { Scene } from "./scene.js";
 
 const RETRY_MS = 1000;
@@ -22,7 +24,8 @@ const PAST_MS = 10_000;
 
 const origin = location.origin;
 const address = new URLSearchParams(location.search);
-const combat = connectCombat(origin, developmentToken(origin));
+const combat = connectCombat(origin);
+const progression = connectProgression(origin);
 const canvas = element("arena", HTMLCanvasElement);
 const feed = element("feed", HTMLOListElement);
 const notice = element("notice", HTMLParagraphElement);
@@ -30,10 +33,14 @@ const title = element("title", HTMLParagraphElement);
 const figures = element("meters", HTMLDListElement);
 const rows = element("board", HTMLTableElement).tBodies[0] as HTMLTableSectionElement;
 const scene = new Scene(canvas);
+const panel = new Panel(element("progress", HTMLElement), choose);
 
 let match = new Match();
 let shown: Shown = match;
-let picture = (pageMs: number): void => scene.draw(match, match.positionMs(pageMs));
+let followed = "";
+let chosen = false;
+let following = new AbortController();
+let picture = (pageMs: number): void => scene.draw(match, match.positionMs(pageMs), followed);
 let meters = new Meters();
 let sessionId = "";
 
@@ -121,6 +128,29 @@ async function watchAgain(id: string): Promise<void> {
   };
 }
 
+/** Shows how this player fares, from now on. Who plays a bot match is a character of the same name. */
+function follow(name: string): void {
+  followed = name;
+  following.abort();
+  following = new AbortController();
+  panel.begin(name);
+  void watchProgress(progression, name, panel, following.signal);
+}
+
+/** A person wants to follow this player, wherever they are. */
+function choose(name: string): void {
+  chosen = true;
+  follow(name);
+}
+
+/** The board; who leads is followed until they leave or a person chooses. */
+function showPlayers(): void {
+  const names = showBoard(rows, shown, followed);
+  if (shown !== match || names[0] === undefined) return;
+  panel.players(names);
+  if (!chosen && !names.includes(followed)) follow(names[0]);
+}
+
 function describe(session: Session): string {
   return `${session.name} · ${session.mapId} · ${session.gameMode} · ${session.tickRateHz} Hz`;
 }
@@ -163,8 +193,13 @@ function draw(pageMs: number): void {
 requestAnimationFrame(draw);
 setInterval(() => {
   meters.show(figures);
-  showBoard(rows, shown);
+  showPlayers();
 }, FIGURES_MS);
+// Rows are made anew too often for a click, which needs the same one twice.
+rows.addEventListener("pointerdown", (press) => {
+  const name = (press.target as Element).closest("tr")?.cells[0]?.textContent;
+  if (name && shown === match) choose(name);
+});
 setInterval(() => void measureRoundTrip(), ROUND_TRIP_MS);
 async function listPast(): Promise<void> {
   try {
@@ -178,4 +213,8 @@ setInterval(() => void listPast(), PAST_MS);
 void listPast();
 const again = address.get("replay");
 if (again) watchAgain(again).catch((problem: unknown) => say(ConnectError.from(problem).rawMessage));
-else void watchForEver();
+else {
+  const wanted = address.get("follow");
+  if (wanted) choose(wanted);
+  void watchForEver();
+}
