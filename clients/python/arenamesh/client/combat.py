@@ -1,17 +1,13 @@
-"""The combat service's unary calls: session metadata, deadlines, retries where safe, typed errors."""
+"""The combat service's unary calls: whose session they are about, and which may be repeated."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from google.protobuf import field_mask_pb2
-from grpc import aio
 
-from arenamesh.client.errors import Unauthenticated, from_rpc
-from arenamesh.client.retry import Backoff, retrying
-from arenamesh.client.tokens import TokenSource
+from arenamesh.client.calls import Caller, key
 from arenamesh.combat.v1 import (
     journal_pb2,
     play_pb2,
@@ -29,24 +25,14 @@ SessionType = session_pb2.SessionType
 SessionStatus = session_pb2.SessionStatus
 
 _PAGE = 1000
-ONCE = Backoff(attempts=1)
 
 
 class Combat:
     """Every method raises a `MeshError` when it is refused or not answered within `deadline_s`."""
 
-    def __init__(
-        self,
-        stub: service_pb2_grpc.CombatServiceAsyncStub,
-        tokens: TokenSource,
-        *,
-        deadline_s: float,
-        backoff: Backoff,
-    ) -> None:
+    def __init__(self, stub: service_pb2_grpc.CombatServiceAsyncStub, caller: Caller) -> None:
         self._stub = stub
-        self._tokens = tokens
-        self._deadline_s = deadline_s
-        self._backoff = backoff
+        self._caller = caller
 
     # -- sessions -----------------------------------------------------------------------------
 
@@ -83,7 +69,7 @@ class Combat:
         )
         if ruleset:
             session.ruleset.name, session.ruleset.version = ruleset, ruleset_version
-        request = service_pb2.CreateSessionRequest(request_id=request_id or _key(), session=session)
+        request = service_pb2.CreateSessionRequest(request_id=request_id or key(), session=session)
         answer = await self._call(self._stub.CreateSession, request, retry=True)
         return answer.session
 
@@ -115,7 +101,7 @@ class Combat:
         request = service_pb2.UpdateSessionRequest(
             session_id=session_id, session=session, update_mask=field_mask_pb2.FieldMask(paths=fields)
         )
-        answer = await self._call(self._stub.UpdateSession, request, session_id, key=_key(), retry=True)
+        answer = await self._call(self._stub.UpdateSession, request, session_id, key=key(), retry=True)
         return answer.session
 
     async def start_session(self, session_id: str) -> session_pb2.Session:
@@ -126,7 +112,7 @@ class Combat:
     async def end_session(self, session_id: str) -> session_pb2.Session:
         """ACTIVE becomes ENDED, WAITING becomes ABORTED."""
         request = service_pb2.EndSessionRequest(session_id=session_id)
-        answer = await self._call(self._stub.EndSession, request, session_id, key=_key(), retry=True)
+        answer = await self._call(self._stub.EndSession, request, session_id, key=key(), retry=True)
         return answer.session
 
     async def join(self, session_id: str, player_id: str = "", *, team: int = 0) -> snapshot_pb2.Seat:
@@ -197,7 +183,7 @@ class Combat:
         request = spectate_pb2.SpectateRequest(
             session_id=session_id, follow_player_id=follow_player_id, from_tick=from_tick, delay_s=delay_s
         )
-        async for frame in _frames(self._stub.Spectate(request, metadata=await self._metadata(session_id))):
+        async for frame in self._frames(self._stub.Spectate, request, session_id):
             yield frame
 
     # -- the past -------------------------------------------------------------------------------
@@ -219,7 +205,7 @@ class Combat:
             speed=speed,
             follow_player_id=follow_player_id,
         )
-        async for frame in _frames(self._stub.GetReplay(request, metadata=await self._metadata(session_id))):
+        async for frame in self._frames(self._stub.GetReplay, request, session_id):
             yield frame
 
     async def verify(self, session_id: str, *, deadline_s: float = 120.0) -> service_pb2.VerifyReplayResponse:
@@ -262,14 +248,6 @@ class Combat:
 
     # -- how ----------------------------------------------------------------------------------
 
-    async def _metadata(self, session_id: str, key: str = "") -> tuple[tuple[str, str], ...]:
-        found = {
-            "authorization": f"Bearer {await self._tokens.get()}",
-            "x-session-id": session_id,
-            "idempotency-key": key,
-        }
-        return tuple((name, value) for name, value in found.items() if value)
-
     async def _call(
         self,
         method: Callable[..., Awaitable[T]],
@@ -277,40 +255,14 @@ class Combat:
         session_id: str = "",
         *,
         key: str = "",
-        retry: bool = False,
-        deadline_s: float = 0.0,
+        **how: Any,
     ) -> T:
-        """`key`: makes a repeat harmless where the request has no field for it. `deadline_s`: 0 for the
-        client's own."""
+        """`key`: makes a repeat harmless where the request has no field for it. `how`: as `Caller.call`."""
+        metadata = {"x-session-id": session_id, "idempotency-key": key}
+        return await self._caller.call(method, request, metadata, **how)
 
-        async def once() -> T:
-            metadata = await self._metadata(session_id, key)
-            try:
-                return await method(request, metadata=metadata, timeout=deadline_s or self._deadline_s)
-            except aio.AioRpcError as error:
-                raise from_rpc(error) from error
-
-        backoff = self._backoff if retry else ONCE
-        try:
-            return await retrying(once, backoff)
-        except Unauthenticated:
-            # Refused before anything happened, so safe for every call: once more with a fresh token.
-            if not self._tokens.renewable:
-                raise
-            self._tokens.refuse(await self._tokens.get())
-            return await retrying(once, backoff)
-
-
-def _key() -> str:
-    """An idempotency key: of one call, however often it is tried."""
-    return uuid.uuid4().hex
-
-
-async def _frames(call: Any) -> AsyncIterator[spectate_pb2.SpectatorFrame]:
-    try:
-        while (response := await call.read()) is not aio.EOF:
+    async def _frames(
+        self, method: Callable[..., Any], request: Any, session_id: str
+    ) -> AsyncIterator[spectate_pb2.SpectatorFrame]:
+        async for response in self._caller.stream(method, request, {"x-session-id": session_id}):
             yield response.frame
-    except aio.AioRpcError as error:
-        raise from_rpc(error) from error
-    finally:
-        call.cancel()

@@ -22,30 +22,13 @@ from arenamesh.client.errors import (
 from arenamesh.client.feed import Feed
 from arenamesh.client.ledger import Batch, Ledger
 from arenamesh.client.options import PlayOptions
+from arenamesh.client.retry import Resumption
 from arenamesh.client.tokens import TokenSource
 from arenamesh.client.view import View, ViewClock
 from arenamesh.client.world import World
 from arenamesh.combat.v1 import event_pb2, play_pb2, service_pb2_grpc, verdict_pb2
 
 PROTOCOL = 1
-
-# What a stream may end with and be opened again. Envoy shows a worker that died as INTERNAL, and a
-# status that raced with a write as the same; a refusal that stays comes back as itself.
-_RESUMABLE = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.UNKNOWN,
-        grpc.StatusCode.ABORTED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-    }
-)
-
-
-# A stream that lived this long was a good one: the count of tries starts again.
-_SETTLED_S = 5.0
 
 
 class Match:
@@ -194,7 +177,7 @@ class Match:
     # -- streams ------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        failures = refusals = 0
+        resumption = Resumption(self.options.backoff, renewable=self._tokens.renewable)
         while True:
             started = time.monotonic()
             try:
@@ -204,20 +187,11 @@ class Match:
                 error = caught
             if self.over.is_set():
                 return self._finish(SessionEnded("the session has ended", reason="SESSION_ENDED"), None)
-            if time.monotonic() - started > _SETTLED_S:
-                failures = refusals = 0
-            failures += 1
-            # A token runs out under a long stream too; one that is fresh and refused stays refused.
-            refusals += isinstance(error, Unauthenticated)
-            renewed = isinstance(error, Unauthenticated) and refusals == 1 and self._tokens.renewable
-            resumable = renewed or error.status in _RESUMABLE
-            if not resumable or failures >= self.options.backoff.attempts:
+            wait = resumption.wait(error, lived_s=time.monotonic() - started, prompt=self._prompt)
+            if wait is None:
                 return self._finish(error, error)
-            prompt = self._prompt or failures == 1
             self._prompt = False
-            backoff = self.options.backoff
-            wait = backoff.prompt_delay() if prompt else backoff.delay(failures - 1)
-            await asyncio.sleep(max(wait, error.retry_after or 0.0))
+            await asyncio.sleep(wait)
 
     async def _stream(self) -> None:
         """Opens a stream and lives on it. Returns when the mesh ended it in peace or asked for another."""

@@ -10,12 +10,15 @@ from typing import Any, Self
 import grpc
 from grpc import aio
 
+from arenamesh.client.calls import Caller
 from arenamesh.client.combat import Combat
 from arenamesh.client.match import Match
 from arenamesh.client.options import PlayOptions
+from arenamesh.client.progression import Progression
 from arenamesh.client.retry import Backoff
 from arenamesh.client.tokens import Token, TokenSource
 from arenamesh.combat.v1 import service_pb2_grpc
+from arenamesh.progression.v1 import service_pb2_grpc as progression_grpc
 
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     # A dead path is noticed in 25 s also when nothing is being sent; Envoy accepts such pings.
@@ -60,6 +63,7 @@ class Mesh:
 
     Attributes:
         combat: sessions, seats, single commands.
+        progression: paragon, prestige, mastery.
     """
 
     def __init__(
@@ -80,7 +84,9 @@ class Mesh:
             self.channel = aio.secure_channel(target, credentials, options=merged)
         self._tokens = TokenSource(token)
         self._stub = service_pb2_grpc.CombatServiceStub(self.channel)
-        self.combat = Combat(self._stub, self._tokens, deadline_s=deadline_s, backoff=backoff or Backoff())
+        caller = Caller(self._tokens, deadline_s=deadline_s, backoff=backoff or Backoff())
+        self.combat = Combat(self._stub, caller)
+        self.progression = Progression(progression_grpc.ProgressionServiceStub(self.channel), caller)
 
     def play(self, session_id: str, options: PlayOptions | None = None, **changes: Any) -> Match:
         """A match to use as `async with mesh.play(session_id) as match`.

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import grpc
 
-from arenamesh.client.errors import MeshError, ResourceExhausted
+from arenamesh.client.errors import MeshError, ResourceExhausted, Unauthenticated
 
 T = TypeVar("T")
 
@@ -20,6 +20,19 @@ _PROMPT_S = 0.02
 
 # A worker that stops answers CANCELLED to what it still held; nothing local cancels with that code.
 LOST = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+
+# What a stream may end with and be opened again. Envoy shows a worker that died as INTERNAL, and a
+# status that raced with a write as the same; a refusal that stays comes back as itself.
+RESUMABLE = LOST | {
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+# A stream that lived this long was a good one: the count of tries starts again.
+SETTLED_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +78,34 @@ async def retrying(call: Callable[[], Awaitable[T]], backoff: Backoff) -> T:
                 raise
             wait = max(error.retry_after or 0.0, backoff.delay(attempt))
         await asyncio.sleep(wait)
+
+
+class Resumption:
+    """Whether, and when, a stream that was lost is opened again.
+
+    Args:
+        backoff: tries in a row.
+        renewable: a refused token can be replaced.
+    """
+
+    def __init__(self, backoff: Backoff, *, renewable: bool) -> None:
+        self._backoff = backoff
+        self._renewable = renewable
+        self._failures = 0
+        self._refusals = 0
+
+    def wait(self, error: MeshError, *, lived_s: float, prompt: bool = False) -> float | None:
+        """Seconds until the next try; None: no more of them. `prompt`: the mesh asked for another stream."""
+        if lived_s > SETTLED_S:
+            self._failures = self._refusals = 0
+        self._failures += 1
+        # A token runs out under a long stream too; one that is fresh and refused stays refused.
+        self._refusals += isinstance(error, Unauthenticated)
+        renewed = isinstance(error, Unauthenticated) and self._refusals == 1 and self._renewable
+        if not (renewed or error.status in RESUMABLE) or self._failures >= self._backoff.attempts:
+            return None
+        if prompt or self._failures == 1:
+            delay = self._backoff.prompt_delay()
+        else:
+            delay = self._backoff.delay(self._failures - 1)
+        return max(delay, error.retry_after or 0.0)
