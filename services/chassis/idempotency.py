@@ -9,9 +9,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from google.protobuf.message import Message
+
 from services.chassis import clock
+from services.chassis.auth import principal
 from services.chassis.db import Connection
 from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.method import Context
 from services.chassis.sql import Statement
 
 MAX_KEY = 128
@@ -38,6 +42,16 @@ class IdempotencyKey:
     @property
     def digest(self) -> bytes:
         return hashlib.sha256(self.payload).digest()
+
+
+def key_of(context: Context, method: str, request: Message, request_id: str = "") -> IdempotencyKey | None:
+    """Of the call that is being handled: `request_id`, or else the header `idempotency-key`. None: it came
+    with neither."""
+    key = request_id or str(dict(context.invocation_metadata() or ()).get("idempotency-key", ""))
+    if not key:
+        return None
+    payload = request.SerializeToString(deterministic=True)
+    return IdempotencyKey(f"{method}/{principal().subject}"[:255], key, payload)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from native.arena import ALL_SLOTS
 from services.chassis import clock, paging
 from services.chassis.auth import Principal, Role, principal
 from services.chassis.errors import InvalidArgument, PermissionDenied
-from services.chassis.idempotency import IdempotencyKey
+from services.chassis.idempotency import key_of
 from services.chassis.method import Context
 from services.combat.evidence import Evidence, Filter
 from services.combat.match import Match
@@ -79,7 +79,7 @@ class CombatServicer:
         answer = await self._sessions.create(
             to_draft(request.session),
             asked if clock.is_id(asked) else clock.new_id(),
-            _idempotency_key(context, "CreateSession", request, request.request_id),
+            key_of(context, "CreateSession", request, request.request_id),
             lambda session: _encode(service_pb2.CreateSessionResponse(session=to_message(session))),
         )
         return service_pb2.CreateSessionResponse.FromString(answer)
@@ -97,7 +97,7 @@ class CombatServicer:
         answer = await self._sessions.update(
             request.session_id,
             to_change(request.session, request.update_mask, current),
-            _idempotency_key(context, "UpdateSession", request),
+            key_of(context, "UpdateSession", request),
             lambda session: _encode(service_pb2.UpdateSessionResponse(session=to_message(session))),
         )
         return service_pb2.UpdateSessionResponse.FromString(answer)
@@ -107,7 +107,7 @@ class CombatServicer:
     ) -> service_pb2.EndSessionResponse:
         answer = await self._sessions.end(
             request.session_id,
-            _idempotency_key(context, "EndSession", request),
+            key_of(context, "EndSession", request),
             lambda session: _encode(service_pb2.EndSessionResponse(session=to_message(session))),
         )
         return service_pb2.EndSessionResponse.FromString(answer)
@@ -273,17 +273,6 @@ def _acting(player_id: str) -> str:
 
 def _metadata(context: Context) -> dict[str, Any]:
     return dict(context.invocation_metadata() or ())
-
-
-def _idempotency_key(
-    context: Context, method: str, request: Message, request_id: str = ""
-) -> IdempotencyKey | None:
-    """From the field, or the header; None when neither is there."""
-    key = request_id or _metadata(context).get("idempotency-key", "")
-    if not key:
-        return None
-    payload = request.SerializeToString(deterministic=True)
-    return IdempotencyKey(f"{method}/{principal().subject}"[:255], key, payload)
 
 
 def _encode(message: Message) -> bytes:

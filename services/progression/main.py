@@ -5,29 +5,53 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import structlog
 from arenamesh.progression.v1 import service_pb2
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.chassis import logging, migrate
 from services.chassis.admin import Check
 from services.chassis.auth import Verifier
+from services.chassis.bus import connect
+from services.chassis.bus.port import Subscription
 from services.chassis.db import Database
+from services.chassis.dead_letters import DeadLetters
 from services.chassis.errors import DomainError
 from services.chassis.interceptors import standard
 from services.chassis.metrics import PROGRESSION
 from services.chassis.migrate import SchemaError
+from services.chassis.outbox import Outbox
+from services.chassis.relay import Relay, RelayLimits
 from services.chassis.server import Server, run
 from services.chassis.settings import SettingsError
+from services.chassis.singleton import Singleton
+from services.progression.background import background, keep_house
+from services.progression.cache import Cache
+from services.progression.commands import Commands
+from services.progression.domain.curve import load_curves
+from services.progression.domain.definition import Definitions, load_definitions
+from services.progression.heard import Heard
+from services.progression.history import History
+from services.progression.ledger import Ledger
+from services.progression.reader import Reader
 from services.progression.schema import SCHEMA, migrations
 from services.progression.servicer import ProgressionServicer
 from services.progression.settings import ProgressionSettings
+from services.progression.statistics import Statistics
+from services.progression.store import ProgressionStore
+from services.progression.told import tell
+from services.progression.watch import Hub, Watch
+from services.progression.write_through import WriteThrough
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["ProgressionService"]
 ERROR_DOMAIN = "progression.arenamesh"
+_STANDBY_S = 2.0
 _log = structlog.get_logger()
 
 
@@ -37,27 +61,82 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
 
     Raises:
         SchemaError: the database is not migrated, or newer.
+        ValueError: a data file is wrong, or DEFINITION is not among them.
     """
+    definitions = installed(settings)
     database = await Database.of(settings)
     redis = _redis(settings)
+    bus = connect(settings)
+    cache = Cache(redis, seconds=settings.cache_seconds, retry_s=settings.cache_retry_s)
+    writing = WriteThrough(cache)
+    reader = Reader(database, ProgressionStore(), cache)
+    history = History(database)
+    hub = Hub(redis, history, limit=settings.max_watchers, poll_s=settings.watch_poll_s)
+    ledger = Ledger(
+        database, definitions, tell=tell, batch=settings.ledger_batch, waiting=settings.ledger_waiting
+    )
+    ledger.listeners += [writing.told, hub.told]
+    relay = Relay(database, Outbox(SCHEMA), bus, RelayLimits.of(settings))
+    relays = Singleton(settings.database_url.get_secret_value(), f"relay {SCHEMA}", standby_s=_STANDBY_S)
+    subscriptions: list[Subscription] = []
+
+    async def drain() -> None:
+        hub.drain()
+        await asyncio.gather(*(each.close() for each in subscriptions))
+        await ledger.close()
+
     try:
         async with database.connection() as connection:
             await migrate.check(connection, SCHEMA, migrations())
-        yield Server(
-            settings=settings,
-            service=SERVICE,
-            servicer=ProgressionServicer(),
-            interceptors=standard(
-                error_domain=ERROR_DOMAIN,
-                verifier=Verifier(settings.jwt_secret.get_secret_value()),
-                request_timeout_s=settings.request_timeout_s,
-                service_metrics=PROGRESSION,
-            ),
-            checks={"postgresql": Check(database.ping), "redis": Check(redis.ping, required=False)},
-        )
+        ledger.start()
+        heard = Heard(ledger, definitions)
+        subscriptions += await heard.subscribe(bus, DeadLetters(SCHEMA).sink(database))
+        async with background(
+            partial(relays.run, relay.run),
+            hub.poll,
+            hub.listen,
+            partial(keep_house, database, settings),
+        ):
+            yield Server(
+                settings=settings,
+                service=SERVICE,
+                servicer=ProgressionServicer(
+                    definitions=definitions,
+                    commands=Commands(ledger, definitions, writing),
+                    reader=reader,
+                    history=history,
+                    statistics=Statistics(database, seconds=settings.statistics_seconds),
+                    watch=Watch(
+                        hub,
+                        reader,
+                        history,
+                        definitions,
+                        batch=settings.watch_batch,
+                        write_s=settings.watch_write_s,
+                    ),
+                ),
+                interceptors=standard(
+                    error_domain=ERROR_DOMAIN,
+                    verifier=Verifier(settings.jwt_secret.get_secret_value()),
+                    request_timeout_s=settings.request_timeout_s,
+                    service_metrics=PROGRESSION,
+                ),
+                checks={"postgresql": Check(database.ping), "redis": Check(redis.ping, required=False)},
+                on_drain=drain,
+            )
     finally:
+        await drain()
+        await bus.close()
         await redis.aclose()
         await database.close()
+
+
+def installed(settings: ProgressionSettings) -> Definitions:
+    """The definitions of `data_dir`. Raises ValueError, naming file and field, or DEFINITION."""
+    found = load_definitions(settings.data_dir / "definitions", load_curves(settings.data_dir / "curves"))
+    if settings.definition not in found:
+        raise ValueError(f"DEFINITION: {settings.definition!r} is not one of {', '.join(sorted(found))}")
+    return Definitions(found[settings.definition], found)
 
 
 def _redis(settings: ProgressionSettings) -> Redis:
@@ -66,6 +145,7 @@ def _redis(settings: ProgressionSettings) -> Redis:
         settings.redis_url.get_secret_value(),
         socket_timeout=settings.cache_timeout_s,
         socket_connect_timeout=settings.cache_timeout_s,
+        retry=Retry(NoBackoff(), 0),
     )
 
 
@@ -87,6 +167,7 @@ async def migrate_schema(settings: ProgressionSettings) -> None:
 
 async def check(settings: ProgressionSettings) -> None:
     """Whether `serve` would start: settings, data files, database, schema. Says whether Redis is there."""
+    installed(settings)
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     try:
         await migrate.check(connection, SCHEMA, migrations())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from arenamesh.progression.v1 import service_pb2_grpc
+import pytest
+from arenamesh.progression.v1 import history_pb2, service_pb2, service_pb2_grpc
 
 from services.chassis.server import Server
-from services.progression.main import built
+from services.progression.main import built, installed
 from services.progression.settings import ProgressionSettings
+from tests.support.tokens import Metadata, game_server
+from tests.support.worker import info
 
 
 @dataclass
@@ -27,6 +30,24 @@ class Progression:
     def admin(self) -> str:
         return f"http://127.0.0.1:{self.server.admin_port}"
 
+    async def award(
+        self, character_id: str, experience: int = 0, *, metadata: Metadata = (), **fields: Any
+    ) -> service_pb2.AwardResult:
+        """One award by a game server. `fields`: of ExperienceAward; `source` is `test` unless given."""
+        asked: dict[str, Any] = {"character_id": character_id, "experience": experience, "source": "test"}
+        request = service_pb2.AwardExperienceRequest(awards=[service_pb2.ExperienceAward(**(asked | fields))])
+        answer = await self.stub.AwardExperience(request, metadata=metadata or game_server())
+        return answer.results[0]
+
+    async def paragon(self, character_id: str) -> service_pb2.GetParagonLevelsResponse:
+        request = service_pb2.GetParagonLevelsRequest(character_id=character_id)
+        return await self.stub.GetParagonLevels(request, metadata=game_server())
+
+    async def history(self, character_id: str) -> list[history_pb2.HistoryEvent]:
+        """All of it, the oldest first."""
+        request = service_pb2.GetHistoryRequest(character_id=character_id, page_size=1000)
+        return list((await self.stub.GetHistory(request, metadata=game_server())).events)[::-1]
+
 
 def settings(**changes: Any) -> ProgressionSettings:
     """Free ports, short times."""
@@ -37,8 +58,25 @@ def settings(**changes: Any) -> ProgressionSettings:
         "database_pool": 4,
         "outbox_poll_s": 0.02,
         "bus_kind": "inmem",
+        "statistics_seconds": 0,
     }
     return ProgressionSettings(**(base | changes))
+
+
+DEFINITION = installed(settings()).active
+"""What new characters follow."""
+TO_CAP = DEFINITION.base.full
+"""Experience that makes a new character reach the cap; all behind it is paragon experience."""
+
+
+async def refused(call: Awaitable[Any], code: grpc.StatusCode) -> Any:
+    """The ErrorInfo of a call that must fail with `code`."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    assert caught.value.code() is code, caught.value
+    found = info(caught.value)
+    assert found.domain == "progression.arenamesh"
+    return found
 
 
 @asynccontextmanager
