@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.progression.domain import definition_document
 from services.progression.domain.award import Award, award
 from services.progression.domain.character import Character, applied
 from services.progression.domain.curve import load_curves
@@ -185,6 +187,29 @@ def test_what_is_wrong_is_told_with_file_field_and_rule(path: str, value: object
     with pytest.raises(DefinitionError, match=told) as refused:
         parse_definition(changed(path, value), "default-1", CURVES)
     assert str(refused.value).startswith("default-1.json: ")
+
+
+EXAMPLES = [
+    json.loads(text)
+    for text in re.findall(r"```json\n(.*?)```", (DATA / "definitions" / "README.md").read_text(), re.DOTALL)
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["+".join(each) for each in EXAMPLES])
+def test_what_the_designers_are_taught_works(example: Any) -> None:
+    curves = dict(CURVES) | {"paragon-2": CURVES["paragon-1"]}
+    whole = document() | {"awards": {}} | example
+    parse_definition(whole, f"default-{whole['version']}", curves)
+
+
+def test_every_field_is_taught() -> None:
+    taught = (DATA / "definitions" / "README.md").read_text()
+    parts = [value for value in vars(definition_document).values() if isinstance(value, type)]
+    fields = {
+        name for part in parts if issubclass(part, definition_document.Part) for name in part.model_fields
+    }
+    assert len(fields) > 30
+    assert {name for name in fields if name not in taught} == set()
 
 
 def test_a_multiplicative_bonus_has_a_least_step() -> None:
