@@ -27,10 +27,12 @@ def bonuses(prestige: Prestige, resets: int) -> Bonuses:
 @lru_cache(maxsize=4096)
 def _factor(mode: str, step: int, cap: int, resets: int) -> int:
     """Rounded down once, from the exact power."""
-    additive = MICRO + step * resets
-    # The power is never below the sum: where that reaches the cap, nobody needs the power's digits.
-    if mode == "additive" or additive >= cap:
-        return min(additive, cap)
+    if mode == "additive":
+        return min(MICRO + step * resets, cap)
+    # (1 + 1/k)^k is at least 2: after so many doublings nobody needs the digits of the power.
+    doublings = resets // -(-MICRO // step)
+    if doublings >= (cap // MICRO).bit_length():
+        return cap
     power: int = (MICRO + step) ** resets * MICRO // MICRO**resets
     return min(power, cap)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from itertools import pairwise
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +301,16 @@ def test_no_reset_lowers_a_bonus_and_none_passes_the_cap() -> None:
             assert here.xp_micro <= there.xp_micro <= prestige.cap_micro
             assert here.drop_rate_micro <= there.drop_rate_micro
         assert bonuses(prestige, 2**63).xp_micro == prestige.cap_micro
+
+
+@pytest.mark.parametrize("step", [10_000, 333_333, 999_999, 1_000_000, 7_000_000])
+def test_a_power_is_exact_until_it_reaches_the_cap(step: int) -> None:
+    prestige = replace(DEFAULT.prestige, mode="multiplicative", step_micro=step)
+    exact, resets = Fraction(1), 0
+    while exact * 10**6 < 2 * prestige.cap_micro:
+        assert bonuses(prestige, resets).xp_micro == min(floor(exact * 10**6), prestige.cap_micro)
+        exact, resets = exact * Fraction(10**6 + step, 10**6), resets + 1
+    assert bonuses(prestige, resets).xp_micro == prestige.cap_micro == 10**9
 
 
 # -- another definition -------------------------------------------------------------------------------
