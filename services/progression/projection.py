@@ -14,6 +14,8 @@ from services.progression.domain.prestige import bonuses
 SHARDS = 32
 Columns = tuple[object, ...]
 """A row of a table, as its statement in `sql/progression.sql` takes it. Numbers without bounds are text."""
+Place = tuple[int, int]
+"""Shard and bucket."""
 Sums = tuple[int, ...]
 """Characters, experience, levels and the points of each of ATTRIBUTES: the columns of the statistics."""
 
@@ -87,15 +89,6 @@ class Row:
         it = self.character
         return ((it.character_id, reward_id, at) for reward_id, at in it.rewards.items())
 
-    def place(self) -> tuple[int, int]:
-        """Shard and bucket in which it counts."""
-        return shard(self.character.character_id), bucket(self.levels.paragon_level)
-
-    def sums(self) -> Sums:
-        it = self.character
-        points = (it.points[name] for name in ATTRIBUTES)
-        return (1, it.paragon_experience, self.levels.paragon_level, *points)
-
 
 def shard(character_id: str) -> int:
     return zlib.crc32(character_id.encode()) % SHARDS
@@ -110,6 +103,32 @@ def bucket(level: int) -> int:
     return level // size * size
 
 
+class Statistics:
+    """Sums to add to the statistics of all characters."""
+
+    def __init__(self) -> None:
+        self._sums: dict[Place, Sums] = {}
+
+    def count(
+        self, character_id: str, level: int, experience: int, points: Iterable[int], sign: int = 1
+    ) -> None:
+        """One character with its paragon level, experience and points. `sign` -1: not any more."""
+        self.add((shard(character_id), bucket(level)), (1, experience, level, *points), sign)
+
+    def add(self, place: Place, sums: Sums, sign: int = 1) -> None:
+        before = self._sums.get(place)
+        if before is None:
+            self._sums[place] = tuple(sign * each for each in sums)
+        else:
+            self._sums[place] = tuple(a + sign * b for a, b in zip(before, sums, strict=True))
+
+    def columns(self) -> list[Columns]:
+        """In the order of shards and buckets; nothing for those that stay as they are."""
+        return [
+            (*place, sums[0], *map(str, sums[1:])) for place, sums in sorted(self._sums.items()) if any(sums)
+        ]
+
+
 class Changes:
     """What has to be written so that the tables show what changed, in columns by table."""
 
@@ -119,7 +138,7 @@ class Changes:
         self.prestige: list[Columns] = []
         self.mastery: list[Columns] = []
         self.rewards: list[Columns] = []
-        self._statistics: dict[tuple[int, int], Sums] = {}
+        self.statistics = Statistics()
 
     def add(self, old: Row | None, new: Row) -> None:
         """A character that changed from `old`. Call in the order of character ids."""
@@ -137,18 +156,6 @@ class Changes:
         self._count(new, 1)
 
     def _count(self, row: Row, sign: int) -> None:
-        place = row.place()
-        before = self._statistics.get(place)
-        sums = row.sums()
-        if before is None:
-            self._statistics[place] = tuple(sign * each for each in sums)
-        else:
-            self._statistics[place] = tuple(a + sign * b for a, b in zip(before, sums, strict=True))
-
-    def statistics(self) -> list[Columns]:
-        """Sums to add, in the order of shards and buckets."""
-        return [
-            (*place, sums[0], *map(str, sums[1:]))
-            for place, sums in sorted(self._statistics.items())
-            if any(sums)
-        ]
+        it = row.character
+        points = (it.points[name] for name in ATTRIBUTES)
+        self.statistics.count(it.character_id, row.levels.paragon_level, it.paragon_experience, points, sign)

@@ -13,7 +13,7 @@ from services.chassis.sql import Statement
 from services.progression.batch import Recorded
 from services.progression.domain import events
 from services.progression.domain.character import Character
-from services.progression.domain.events import ATTRIBUTES, to_json, type_of
+from services.progression.domain.events import ATTRIBUTES, from_json, to_json, type_of, upcast
 from services.progression.projection import Changes, Columns, Levels, Row
 from services.progression.schema import SQL
 
@@ -34,10 +34,20 @@ class ProgressionStore:
         rows = await connection.fetch(self._sql["load"], list(character_ids))
         return {row["character_id"]: _row(row) for row in rows}
 
+    async def behind(self, connection: Connection, definition: str, after: str, limit: int) -> list[str]:
+        """The next characters, by id, that follow another definition than this."""
+        rows = await connection.fetch(self._sql["behind"], definition, after, limit)
+        return [row["character_id"] for row in rows]
+
+    async def count_behind(self, connection: Connection, definition: str) -> int:
+        """How many follow another definition than this."""
+        count: int = await connection.fetchval(self._sql["count_behind"], definition)
+        return count
+
     def appending(self, recorded: Sequence[Recorded], requests: Sequence[str]) -> Statement:
         """Appends events, all of one time. `requests`: the idempotency key of each; empty: none. Fails with
         UniqueViolationError when a character was enrolled by another transaction."""
-        columns = zip(*map(_event, recorded, requests), strict=True)
+        columns = zip(*map(_columns, recorded, requests), strict=True)
         return Statement(self._sql["append"], (*map(list, columns), recorded[0].at))
 
     def putting(self, changes: Changes) -> dict[str, Statement]:
@@ -48,15 +58,25 @@ class ProgressionStore:
             "put_prestige": changes.prestige,
             "put_mastery": changes.mastery,
             "put_rewards": changes.rewards,
-            "add_statistics": changes.statistics(),
+            "add_statistics": changes.statistics.columns(),
         }
-        return {name: self._put(name, rows) for name, rows in parts.items() if rows}
+        return {name: self.put(name, rows) for name, rows in parts.items() if rows}
 
-    def _put(self, name: str, rows: Iterable[Columns]) -> Statement:
+    def put(self, name: str, rows: Iterable[Columns]) -> Statement:
+        """Writes rows of one table; `name`: of the statement."""
         return Statement(self._sql[name], tuple(map(list, zip(*rows, strict=True))))
 
 
-def _event(recorded: Recorded, request: str) -> Columns:
+def recorded(row: asyncpg.Record) -> Recorded:
+    """An event as the store has it. Raises DataLoss EVENT_SCHEMA_UNKNOWN."""
+    metadata: dict[str, Any] = json.loads(row["metadata"])
+    type_, payload = upcast(metadata["schema"], row["type"], json.loads(row["payload"]))
+    return Recorded(
+        row["stream_id"], row["version"], from_json(type_, payload), row["created_at"], metadata["actor"]
+    )
+
+
+def _columns(recorded: Recorded, request: str) -> Columns:
     metadata: dict[str, object] = {"schema": events.SCHEMA, "actor": recorded.actor}
     if request:
         metadata["request"] = request

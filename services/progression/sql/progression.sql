@@ -22,6 +22,16 @@ JOIN progression.paragon_levels p USING (character_id)
 JOIN progression.prestige_data s USING (character_id)
 WHERE c.character_id = ANY($1::varchar[])
 
+-- name: behind
+SELECT character_id
+FROM progression.characters
+WHERE definition <> $1 AND character_id > $2
+ORDER BY character_id
+LIMIT $3
+
+-- name: count_behind
+SELECT count(*) FROM progression.characters WHERE definition <> $1
+
 -- name: append
 -- Fails with a unique violation when somebody else enrolled a character of the same id.
 INSERT INTO progression.event_store (stream_id, version, type, payload, metadata, created_at)
