@@ -6,7 +6,7 @@ shape is a step more in STEPS, and so a new SCHEMA.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from services.chassis.errors import DataLoss
@@ -125,6 +125,7 @@ TYPES: dict[str, type[Event]] = {
 }
 _NAMES = {cls: name for name, cls in TYPES.items()}
 _NESTED: dict[str, Any] = {"multipliers": Multiplier, "mastery": MasteryGain, "tracks": TrackChange}
+_FIELDS = {cls: tuple(field.name for field in fields(cls)) for cls in (*TYPES.values(), *_NESTED.values())}
 
 
 Step = Callable[[str, Mapping[str, Any]], tuple[str, Mapping[str, Any]]]
@@ -138,8 +139,17 @@ def type_of(event: Event) -> str:
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """As it is stored. Integers of any size."""
-    return asdict(event)
+    """As it is stored, lists for tuples; parts may be the event's own. Integers of any size."""
+    stored: dict[str, Any] = _plain(event)
+    return stored
+
+
+def _plain(value: Any) -> Any:
+    """Done by hand, as every award is stored: `asdict` would copy each number of it."""
+    names = _FIELDS.get(type(value))
+    if names is not None:
+        return {name: _plain(getattr(value, name)) for name in names}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def from_json(type_: str, payload: Mapping[str, Any]) -> Event:
@@ -165,11 +175,10 @@ def upcast(schema: int, type_: str, payload: Mapping[str, Any]) -> tuple[str, Ma
 
 
 def _nested(cls: Any, values: Mapping[str, Any]) -> Any:
-    known = {field.name for field in fields(cls)}
     return cls(
         **{
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
-            if name in known
+            if name in _FIELDS[cls]
         }
     )
