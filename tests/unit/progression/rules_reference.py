@@ -97,6 +97,10 @@ class Book:
             level = level if level == curve.last_level else level + 1
         return paid(curve, level)
 
+    def respec_cost(self) -> int:
+        rule = self.definition.paragon.respec
+        return 0 if self.respecs < rule.free else self.cost(curve_of(rule.curve), self.respecs)
+
     def award(self, given: Award) -> None:
         factors = []
         if self.definition.level_difference and given.content_level is not None:
@@ -139,8 +143,7 @@ class Book:
     def respec(self) -> None:
         if sum(self.points.values()) == 0:
             raise Refused("NO_POINTS_SPENT")
-        rule = self.definition.paragon.respec
-        cost = 0 if self.respecs < rule.free else self.cost(curve_of(rule.curve), self.respecs)
+        cost = self.respec_cost()
         if climbed(self.paragon_curve, self.paragon)[1] < cost:
             raise Refused("RESPEC_COST_UNPAID")
         self.paragon -= cost

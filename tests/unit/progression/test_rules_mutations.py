@@ -10,11 +10,11 @@ import pytest
 
 from tests.unit.progression import test_rules_properties as properties
 
-SEEDS = 1_500
+SEEDS = 800
 """Tried at most; most mutants are found among the first hundred."""
 MODULES = {
     name: import_module(f"services.progression.domain.{name}")
-    for name in ("award", "levels", "mastery", "paragon", "prestige", "remap", "standing")
+    for name in ("award", "definition", "levels", "mastery", "paragon", "prestige", "remap", "standing")
 }
 MUTANTS = [
     ("award", "experience * micro // MICRO", "(experience * micro + MICRO // 2) // MICRO"),
@@ -23,6 +23,13 @@ MUTANTS = [
     ("award", "min(experience, base.full - character.base_experience)", "min(experience, base.full)"),
     ("award", "base.full - character.base_experience", "base.full - character.base_experience - 1"),
     ("award", "if character.resets:", "if character.resets > 1:"),
+    ("definition", "if done < self.free", "if done <= self.free"),
+    ("definition", "self.curve.first_level + done\n", "self.curve.first_level + done - self.free\n"),
+    ("definition", "min(level, last)", "level % (last + 1)"),
+    ("definition", "(level - self.curve.first_level) *", "level *"),
+    ("definition", "(end - part.above) * part.milli", "end * part.milli"),
+    ("definition", "self.curve.total(self.cap)", "self.curve.total(self.cap - 1) + 1"),
+    ("mastery", "reward.reward_id not in owned), None", "True), None"),
     ("mastery", "reward.level <= level and", "reward.level < level and"),
     ("mastery", "and reward.reward_id not in owned\n    )", "\n    )"),
     ("levels", "None if number == last else", "None if number == curve.last_level else"),
@@ -55,11 +62,15 @@ def mutant(module: ModuleType, fragment: str, instead: str) -> ModuleType:
 
 
 def put_in_place(patch: pytest.MonkeyPatch, module: ModuleType, changed: ModuleType) -> None:
-    """Wherever a function of the module was imported, that of the mutant."""
+    """Wherever a function of the module was imported, that of the mutant; in its classes, those of theirs."""
     for user in (*MODULES.values(), properties):
         for name, value in list(vars(user).items()):
             if isinstance(value, FunctionType) and value.__module__ == module.__name__:
                 patch.setattr(user, name, vars(changed)[name])
+    for cls in [value for value in vars(module).values() if isinstance(value, type)]:
+        for name, value in list(vars(cls).items()) if cls.__module__ == module.__name__ else []:
+            if isinstance(value, FunctionType | property) and not name.startswith("__"):
+                patch.setattr(cls, name, vars(vars(changed)[cls.__name__])[name])
 
 
 def found_out() -> bool:
