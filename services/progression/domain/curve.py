@@ -31,10 +31,10 @@ class Curve(Protocol):
         """None: there is no end."""
 
     def total(self, level: int) -> int:
-        """Experience in all that reaches `level`, from `first_level` to `last_level`. 0 for the first."""
+        """Experience in all that reaches `level`, 0 for the first. Raises ValueError: no such level."""
 
     def level(self, experience: int) -> int:
-        """The last level whose total is at most `experience`, which is not negative."""
+        """The last level whose total is at most `experience`. Raises ValueError: that is negative."""
 
 
 class CurveError(ValueError):

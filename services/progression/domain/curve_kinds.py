@@ -191,4 +191,7 @@ class PowerCurve(LevelCurve):
         return floor_root(self._above * n**self._power // self._below, self._root)
 
     def _level(self, experience: int) -> int:
-        return last_reached(self._total, experience, self.first_level, self.last_level)
+        # floor(x^(1/root)) <= experience means x < (experience + 1)^root; and x = above * n^power / below.
+        n = floor_root((self._below * (experience + 1) ** self._root - 1) // self._above, self._power)
+        level = self.first_level + n
+        return level if self.last_level is None else min(level, self.last_level)

@@ -125,13 +125,19 @@ TRAPS = {
         "curve_kinds", "total(reached + step) <= experience", "total(reached + step) < experience", diablo3
     ),
     "a boundary outside its level, in the bisection": Trap(
-        "curve_kinds", "total(middle) <= experience", "total(middle) < experience", power
+        "curve_kinds", "total(middle) <= experience", "total(middle) < experience", diablo3
     ),
     "a boundary outside its level, in the sums": Trap(
         "curve_kinds",
         "beyond = (experience + 1) * self._divisor",
         "beyond = max(experience, 1) * self._divisor",
         runescape,
+    ),
+    "a boundary outside its level, in the inverse of a power": Trap(
+        "curve_kinds",
+        "(self._below * (experience + 1) ** self._root - 1)",
+        "self._below * experience**self._root",
+        power,
     ),
     "an experience that its divisor makes a level of": Trap(
         "curve_kinds",
