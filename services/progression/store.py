@@ -47,7 +47,8 @@ class ProgressionStore:
     def appending(self, recorded: Sequence[Recorded], requests: Sequence[str]) -> Statement:
         """Appends events, all of one time. `requests`: the idempotency key of each; empty: none. Fails with
         UniqueViolationError when a character was enrolled by another transaction."""
-        columns = zip(*map(_columns, recorded, requests), strict=True)
+        # In the order of ids: two transactions that enrol the same characters wait for each other in it.
+        columns = zip(*sorted(map(_columns, recorded, requests)), strict=True)
         return Statement(self._sql["append"], (*map(list, columns), recorded[0].at))
 
     def putting(self, changes: Changes) -> dict[str, Statement]:
