@@ -16,7 +16,7 @@ MOST_POINTS = (2**63 - 1) // 1_000
 """In one attribute: its effect in 1/1000 stays a 64-bit integer."""
 
 Name = Annotated[str, Field(pattern="^[a-z0-9_]{1,32}$")]
-Versioned = Annotated[str, Field(pattern="^[a-z0-9_]+(-[a-z0-9_]+)*-[1-9][0-9]*$", max_length=64)]
+Versioned = Annotated[str, Field(pattern="^[a-z0-9_]{1,48}-[1-9][0-9]{0,8}$")]
 """Name and version of a curve or definition, such as `paragon-1`."""
 Title = Annotated[str, Field(min_length=1, max_length=64)]
 Experience = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -142,8 +142,8 @@ class GainPart(Part):
 
 
 class DefinitionDocument(Part):
-    name: Annotated[str, Field(pattern="^[a-z0-9_]+(-[a-z0-9_]+)*$", max_length=32)]
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    name: Annotated[str, Field(pattern="^[a-z0-9_]{1,48}$")]
+    version: Annotated[int, Field(ge=1, le=999_999_999)]
     base: BasePart
     paragon: ParagonPart
     prestige: PrestigePart
