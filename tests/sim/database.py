@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from services.chassis.errors import Unavailable
 from services.combat.domain.session import Session
 from services.combat.ports import Save, Segment
-from tests.sim.loop import Loop, Node
 from tests.sim.tables import Tables
 from tests.sim.trace import Trace
+from tests.support.virtual_time import Loop, Node
 
 T = TypeVar("T")
 

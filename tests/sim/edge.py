@@ -17,8 +17,8 @@ import grpc
 
 from services.chassis.auth import Principal
 from services.chassis.errors import DomainError, Unavailable
-from tests.sim.loop import Loop, Node
 from tests.sim.trace import Trace
+from tests.support.virtual_time import Loop, Node
 
 T = TypeVar("T")
 ATTEMPTS = 3

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from tests.sim.database import Network
 from tests.sim.edge import Edge
-from tests.sim.loop import Loop, Node
 from tests.sim.trace import Trace
+from tests.support.virtual_time import Loop, Node
 
 
 class Process(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.chassis import clock
-from tests.sim.loop import Loop, Node, StuckError, clocks
+from tests.support.virtual_time import Loop, Node, StuckError, clocks
 
 
 @pytest.fixture

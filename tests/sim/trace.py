@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from services.combat.domain.session import Session
 from services.combat.ports import Save, Segment
-from tests.sim.loop import Loop
+from tests.support.virtual_time import Loop
 
 
 class Trace:

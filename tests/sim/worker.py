@@ -15,7 +15,7 @@ from services.combat.play import Play
 from services.combat.sessions import Sessions
 from services.combat.settings import CombatSettings
 from tests.sim.database import Database, Journal, Network, Ownership, Rows
-from tests.sim.loop import Node
+from tests.support.virtual_time import Node
 
 
 class Worker:

@@ -24,11 +24,11 @@ from tests.sim.database import Network
 from tests.sim.edge import Edge
 from tests.sim.faults import Faults, Mesh, Process
 from tests.sim.history import History
-from tests.sim.loop import Loop, Node, StuckError, clocks
 from tests.sim.tables import Tables
 from tests.sim.trace import Trace
 from tests.sim.worker import Worker
 from tests.support.arenas import make_rules, make_world
+from tests.support.virtual_time import Loop, Node, StuckError, clocks
 
 CONVERGE_S = 6.0
 """After the last fault every session takes commands again within this time."""

@@ -179,7 +179,7 @@ def test_what_comes_up_during_a_commit_shares_the_next_one() -> None:
             assert made.store.most == 1
             assert now() == 0
             assert spans(await made.store.answer()) == [("c", 1, 1)]
-            assert now() == FLUSH_S
+            assert now() == pytest.approx(FLUSH_S)
 
     run(scenario())
 
