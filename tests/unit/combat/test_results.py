@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from services.combat.domain.results import Ending, Mode, Place, places
 from services.combat.domain.statistics import REWIND_BIN_US, PlayerStats, Score, percentile_us
+from tests.support.draw import Draw, cases, draws
 
 FREE = Mode(teams=False, respawns=True)
 ROYALE = Mode(teams=False, respawns=False)
@@ -78,8 +77,10 @@ def test_who_stood_longest() -> None:
     assert ranked(late) == [("ann", 1), ("ben", 1), ("dan", 3), ("eve", 4)]
 
 
-@given(st.lists(st.integers(0, 600), min_size=1, max_size=200), st.integers(1, 100))
-def test_percentiles_are_nearest_ranks(shots: list[int], percent: int) -> None:
+@cases(draws, fewer=10)
+def test_percentiles_are_nearest_ranks(draw: Draw) -> None:
+    shots = [draw.whole(0, draw.choice((3, 600))) for _ in range(draw.whole(1, 200))]
+    percent = draw.whole(1, 100)
     bins = [shots.count(ms) for ms in range(max(shots) + 1)]
     rank = -(-percent * len(shots) // 100)
     assert percentile_us(bins, percent) == sorted(shots)[rank - 1] * REWIND_BIN_US

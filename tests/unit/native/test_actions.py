@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
 
 from native.actions import Loadout
 from native.reference.actions import Effect
 from native.reference.actions import Loadout as Twin
 from native.ruleset import Ruleset
-from tests.support.draw import Draw, draws
+from tests.support.draw import Draw, cases, draws
 from tests.support.rulesets import action_document, default_document, named, ruleset_with, weapon_document
 
 NONE = 0
@@ -150,7 +149,7 @@ def test_a_cost_is_paid_and_grows_back() -> None:
     assert player.resource(1000 * SECOND) == 100_000
 
 
-@given(draws)
+@cases(draws)
 def test_the_resource_does_not_drift_with_how_often_it_is_touched(draw: Draw) -> None:
     """A use that costs nothing writes the resource down; many of them are the same as none."""
     rate = draw.whole(0, 10 ** draw.randint(0, 9))
@@ -358,7 +357,7 @@ def check_views(native: Loadout, twin: Twin, now: int) -> None:
             assert native.has(kind, time) == twin.has(kind, time)
 
 
-@given(draws)
+@cases(draws)
 def test_weapons_equal_their_twin(draw: Draw) -> None:
     ruleset = ruleset_with(
         weapons=[gun_of(draw, f"gun{index}") for index in range(draw.randint(1, 2))],
@@ -370,7 +369,7 @@ def test_weapons_equal_their_twin(draw: Draw) -> None:
     run_both(ruleset, calls_of(draw, 16, *fire, lambda: ("settle",), lambda: ("reload",)))
 
 
-@given(draws)
+@cases(draws)
 def test_abilities_equal_their_twin(draw: Draw) -> None:
     rate = draw.choice((0, 0.001, 7, 1000))
     ruleset = ruleset_with(
@@ -383,7 +382,7 @@ def test_abilities_equal_their_twin(draw: Draw) -> None:
     run_both(ruleset, calls_of(draw, 16, *use, lambda: ("refund", draw.randint(0, 2))))
 
 
-@given(draws)
+@cases(draws)
 def test_effects_equal_their_twin(draw: Draw) -> None:
     def add() -> tuple[Any, ...]:
         return "add_effect", effect_of(draw), draw.randint(0, 2), draw.randint(0, 9)

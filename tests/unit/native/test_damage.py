@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
 
 from native import damage, philox
 from native.reference import damage as twin
 from native.reference.damage import Body, Strike
-from tests.support.draw import Draw, draws
+from tests.support.draw import Draw, cases, draws
 
 NO_ARMOUR = {"kind": "none"}
 TEAM_FORTRESS = {"kind": "smooth", "reference_m": 512}
@@ -295,7 +294,7 @@ def body_of(draw: Draw) -> Any:
     return {"health_milli": amount(draw)} | some(draw, fields)
 
 
-@given(draws)
+@cases(draws)
 def test_apply_equals_its_twin_and_loses_nothing(draw: Draw) -> None:
     armour: Any = armour_of(draw)
     strike, body = strike_of(draw), body_of(draw)
@@ -309,13 +308,13 @@ def test_apply_equals_its_twin_and_loses_nothing(draw: Draw) -> None:
     assert wound["lethal"] == (after["health_milli"] == 0 < body["health_milli"])
 
 
-@given(draws)
+@cases(draws)
 def test_heal_equals_its_twin(draw: Draw) -> None:
     body, healed = body_of(draw), signed(draw)
     assert damage.heal(body, healed) == twin.heal(body, healed)
 
 
-@given(draws)
+@cases(draws)
 def test_falloff_equals_its_twin(draw: Draw) -> None:
     falloff: Any = falloff_of(draw)
     distance = distance_of(draw)
@@ -324,13 +323,13 @@ def test_falloff_equals_its_twin(draw: Draw) -> None:
     assert 0 <= factor <= 4
 
 
-@given(draws)
+@cases(draws)
 def test_scaling_equals_its_twin(draw: Draw) -> None:
     milli, factor = signed(draw), factor_of(draw)
     assert damage.scaled(milli, factor) == twin.scale_q16(milli, factor)
 
 
-@given(draws)
+@cases(draws)
 def test_shares_equal_their_twins(draw: Draw) -> None:
     kept, passed = draw.whole(0, Q16), draw.randint(0, 32)
     part = draw.real(0, 1) if draw.chance(0.5) else odd_float(draw)
@@ -339,7 +338,7 @@ def test_shares_equal_their_twins(draw: Draw) -> None:
     assert kept <= damage.blast_share_q16(kept, part) <= Q16
 
 
-@given(draws)
+@cases(draws)
 def test_critical_equals_its_twin(draw: Draw) -> None:
     chance = draw.whole(0, 2**32)
     drawn = (

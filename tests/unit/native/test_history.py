@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from native.history import History
 from native.reference import history as twin
 from native.reference.history import CLAMP, PRESENT, REJECT, Pose, tick_time
-from tests.support.draw import Draw, draws
+from tests.support.draw import Draw, cases, draws
 
 RATES = (10, 20, 30, 60, 64, 128)
 
@@ -55,7 +53,7 @@ def life_of(draw: Draw, rows: int) -> list[Pose | None]:
     return life
 
 
-@given(draws)
+@cases(draws)
 def test_equals_the_twin(draw: Draw) -> None:
     rate, first, rows = draw.choice(RATES), draw.whole(0, 1_000_000), draw.randint(1, 12)
     pair = Pair(draw.randint(2, 9), 2, rate)
@@ -83,8 +81,9 @@ def test_equals_the_twin(draw: Draw) -> None:
                 pair.sample(slot, time_us, policy)
 
 
-@given(st.integers(0, 2**32 - 2), st.sampled_from(RATES))
-def test_tick_times_are_found_again(tick: int, rate: int) -> None:
+@cases(draws)
+def test_tick_times_are_found_again(draw: Draw) -> None:
+    tick, rate = draw.whole(0, 2**32 - 2), draw.choice(RATES)
     history = History(4, 1, rate)
     history.begin(tick)
     history.begin(tick + 1)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
 
 from native import hitreg
 from native.history import History
@@ -23,7 +22,7 @@ from native.reference.history import CLAMP, PRESENT, REJECT, Pose
 from native.reference.hitreg import Contact, Scene
 from native.rig import Rig
 from native.world import World
-from tests.support.draw import Draw, draws
+from tests.support.draw import Draw, cases, draws
 from tests.support.signed_distance import first_touch, signed_distance
 
 HUMANOID: dict[str, Any] = json.loads(
@@ -161,7 +160,7 @@ POLICIES = (PRESENT, REJECT, CLAMP)
 MOSTS = (1, 2, 16)
 
 
-@given(draws)
+@cases(draws)
 def test_hitscan_equals_the_twin(draw: Draw) -> None:
     stage = stage_of(draw)
     reach, most, on_break = draw.choice((5.0, 40.0, 1000.0)), draw.choice(MOSTS), draw.choice(POLICIES)
@@ -184,7 +183,7 @@ def test_hitscan_equals_the_twin(draw: Draw) -> None:
     assert (contacts(native), stopped) == expected
 
 
-@given(draws)
+@cases(draws)
 def test_melee_equals_the_twin(draw: Draw) -> None:
     stage = stage_of(draw)
     arc, reach = draw.real(0.0, 3.25), draw.real(0.5, 4.0)
@@ -215,7 +214,7 @@ def test_melee_equals_the_twin(draw: Draw) -> None:
     )
 
 
-@given(draws)
+@cases(draws)
 def test_blast_equals_the_twin(draw: Draw) -> None:
     stage = stage_of(draw)
     centre = geometry.along(stage.origin, stage.direction, draw.single(0.0, 40.0))
@@ -228,7 +227,7 @@ def test_blast_equals_the_twin(draw: Draw) -> None:
     assert contacts(native) == twin.blast(scene, centre, radius, direct=direct, most=most)
 
 
-@given(draws)
+@cases(draws)
 def test_sweep_equals_the_twin(draw: Draw) -> None:
     stage = stage_of(draw)
     step, radius = draw.real(0.0, 40.0), draw.real(0.0, 0.5)
@@ -240,7 +239,7 @@ def test_sweep_equals_the_twin(draw: Draw) -> None:
     assert (what, contacts([contact])[0] if contact else None, share, normal) == expected
 
 
-@given(draws)
+@cases(draws)
 def test_scatter_equals_the_twin_and_stays_in_the_cone(draw: Draw) -> None:
     axis, spread = heading(draw), draw.real(0.0, 1.625)
     a, b = draw.whole(0, 2**32 - 1), draw.whole(0, 2**32 - 1)
@@ -254,7 +253,7 @@ def test_scatter_equals_the_twin_and_stays_in_the_cone(draw: Draw) -> None:
 # ---- the independent judge ----------------------------------------------------------------------
 
 
-@given(draws)
+@cases(draws)
 def test_a_body_is_met_where_a_walk_by_signed_distance_meets_it(draw: Draw) -> None:
     """The walk takes each point of the ray into the body's frame with the C library's sine and cosine."""
     body = Pose(*about(draw), draw.single(-7.0, 7.0), stance=draw.randint(0, 2))
@@ -465,7 +464,7 @@ def test_without_spread_the_direction_is_kept() -> None:
 # ---- the batch door ---------------------------------------------------------------------------
 
 
-@given(draws)
+@cases(draws)
 def test_the_batch_door_judges_as_single_shots_do(draw: Draw) -> None:
     stage = stage_of(draw)
     ray = struct.pack("=qI4x3d3d", stage.time_us, stage.skip, *stage.origin, *stage.direction)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
 
 from native.movement import Mover
 from native.reference import movement as twin
@@ -36,7 +35,7 @@ from native.reference.movement import (
     Move,
 )
 from native.world import World
-from tests.support.draw import f32
+from tests.support.draw import cases, f32
 
 from .walkers import Walker
 from .worlds import Draw, Point, document, draws
@@ -168,7 +167,7 @@ def claim(draw: Draw, mover: twin.Mover, us: int, client_us: int) -> Move:
     )
 
 
-@given(draws)
+@cases(draws)
 def test_a_sequence_is_judged_as_by_the_twin(draw: Draw) -> None:
     rules = {**RULES, "clock_drift_q16": draw.choice((0, 655)), "tolerance_m": draw.choice((0.0, 0.05, 0.2))}
     some = document(

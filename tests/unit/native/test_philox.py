@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
 
 from native import philox
 from native.reference import philox as twin
-from tests.support.draw import Draw, draws
+from tests.support.draw import Draw, cases, draws
 
 Generator = Callable[[int, int, int, int, int], tuple[int, int, int, int]]
 
@@ -32,7 +31,7 @@ def test_known_answers(draw: Generator, key: int, counter: tuple[int, int, int, 
     assert " ".join(f"{word:08x}" for word in draw(key, *counter)) == answer
 
 
-@given(draws)
+@cases(draws)
 def test_equals_the_twin(draw: Draw) -> None:
     key = draw.whole(0, 2**64 - 1)
     a, b, c, d = (draw.whole(0, 2**32 - 1) for _ in range(4))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
-
 from native.reference import rewind as twin
 from native.reference.rewind import (
     ACKED_SNAPSHOT,
@@ -17,7 +15,7 @@ from native.reference.rewind import (
     ROUND_TRIP,
 )
 from native.rewind import Link
-from tests.support.draw import Draw, draws
+from tests.support.draw import Draw, cases, draws
 
 MS = 1000
 NOW = 60_000 * MS
@@ -39,7 +37,7 @@ def rules_of(draw: Draw) -> dict[str, int]:
     }
 
 
-@given(draws)
+@cases(draws)
 def test_equals_the_twin(draw: Draw) -> None:
     settings, now = rules_of(draw), draw.whole(0, 2**40)
     link, reference = Link(**settings), twin.Link(twin.Rules(**settings))

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from arenamesh.combat.v1 import journal_pb2, play_pb2, verdict_pb2
 from google.protobuf.message import DecodeError
-from hypothesis import given
 
 from native.arena import ALL_SLOTS
 from native.journal import index, ticks, verdicts
 from tests.support.arenas import Match
-from tests.support.draw import Draw, draws
+from tests.support.draw import Draw, cases, draws
 from tests.support.random_match import MODES, RandomMatch
 
 Records = list[journal_pb2.JournalRecord]
@@ -149,7 +148,7 @@ def test_every_flipped_bit_is_refused_or_read_as_protobuf_reads_it() -> None:
     assert 0.05 < refused / (8 * len(segment)) < 0.6
 
 
-@given(draws)
+@cases(draws)
 def test_whatever_is_spliced_in_is_refused_or_read_as_protobuf_reads_it(draw: Draw) -> None:
     segment, place = small_segment(), draw.whole(0, 900)
     read_as_protobuf_does(

@@ -6,15 +6,13 @@ import dataclasses
 
 import pytest
 from arenamesh.combat.v1 import play_pb2, snapshot_pb2
-from hypothesis import given
-from hypothesis import strategies as st
 
 from native import probe
 from native.reference import snapshot as twin
 from native.reference import wire
 from native.reference.snapshot import Entity, Missile, Row, State
 from tests.fuzz import answers
-from tests.support.draw import Draw, draws
+from tests.support.draw import Draw, cases, draws
 
 SLOTS = 6
 
@@ -35,10 +33,10 @@ def write(
     return play_pb2.PlayResponse.FromString(writer.value()).snapshot
 
 
-@given(draws)
-def test_equals_the_twin(rng: Draw) -> None:
-    native, plain = both(answers.match(rng, SLOTS), ticks=rng.randint(1, 5))
-    view = answers.view(rng, SLOTS)
+@cases(draws)
+def test_equals_the_twin(draw: Draw) -> None:
+    native, plain = both(answers.match(draw, SLOTS), ticks=draw.randint(1, 5))
+    view = answers.view(draw, SLOTS)
     writer = probe.Writer(4096)
     assert native.write(writer, 6, *view)
     assert writer.value() == wire.sized_field(6, plain.write(*view))
@@ -46,14 +44,14 @@ def test_equals_the_twin(rng: Draw) -> None:
     assert response.SerializeToString() == writer.value()
 
 
-@given(draws)
-def test_a_difference_applied_to_its_baseline_is_the_full_snapshot(rng: Draw) -> None:
-    rows = answers.match(rng, SLOTS)
-    viewer, _, interest_mm, missiles = answers.view(rng, SLOTS)
-    baseline = rng.randint(1, len(rows))
+@cases(draws)
+def test_a_difference_applied_to_its_baseline_is_the_full_snapshot(draw: Draw) -> None:
+    rows = answers.match(draw, SLOTS)
+    viewer, _, interest_mm, missiles = answers.view(draw, SLOTS)
+    baseline = draw.randint(1, len(rows))
     before, _ = both(rows[:baseline], 8)
     album, _ = both(rows, 8)
-    held = twin.apply_snapshot(None, write(before, viewer, 0, interest_mm, answers.missiles(rng, SLOTS)))
+    held = twin.apply_snapshot(None, write(before, viewer, 0, interest_mm, answers.missiles(draw, SLOTS)))
     difference = write(album, viewer, baseline, interest_mm, missiles)
     assert difference.baseline_tick == baseline
     full = twin.apply_snapshot(None, write(album, viewer, 0, interest_mm, missiles))
@@ -65,11 +63,11 @@ def test_a_difference_applied_to_its_baseline_is_the_full_snapshot(rng: Draw) ->
     )
 
 
-@given(draws)
-def test_what_does_not_fit_is_taken_back(rng: Draw) -> None:
-    size = rng.randint(0, 400)
-    native, plain = both(answers.match(rng, SLOTS), 8)
-    view = answers.view(rng, SLOTS)
+@cases(draws)
+def test_what_does_not_fit_is_taken_back(draw: Draw) -> None:
+    size = draw.randint(0, 400)
+    native, plain = both(answers.match(draw, SLOTS), 8)
+    view = answers.view(draw, SLOTS)
     writer = probe.Writer(size)
     writer.varint(2, 1)
     head = writer.value()
@@ -170,8 +168,9 @@ def test_a_difference_needs_its_own_baseline() -> None:
 # ---- state hash ---------------------------------------------------------------------------------------
 
 
-@given(st.integers(0, 2**64 - 1), st.binary(max_size=64))
-def test_hash_equals_the_twin(seed: int, data: bytes) -> None:
+@cases(draws)
+def test_hash_equals_the_twin(draw: Draw) -> None:
+    seed, data = draw.whole(0, 2**64 - 1), draw.randbytes(draw.whole(0, 64))
     assert probe.hash_bytes(seed, data) == twin.hash_bytes(seed, data)
     value = int.from_bytes(data[:8], "little")
     assert probe.hash_u64(seed, value) == twin.hash_u64(seed, value)

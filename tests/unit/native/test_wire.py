@@ -16,7 +16,7 @@ from native.reference import wire
 from native.reference.wire import Hit, Verdict, WireError
 from tests.fuzz import answers, frames
 from tests.fuzz.oracle import check, outcome
-from tests.support.draw import Draw, draws
+from tests.support.draw import Draw, cases, draws
 
 
 def command(**fields: object) -> bytes:
@@ -31,19 +31,19 @@ def reason(data: bytes) -> int:
 # ---- reading ------------------------------------------------------------------------------------------
 
 
-@given(draws)
-def test_reads_as_protobuf_does(rng: Draw) -> None:
-    check(frames.draw(rng))
+@cases(draws)
+def test_reads_as_protobuf_does(draw: Draw) -> None:
+    check(frames.draw(draw))
 
 
-@given(st.binary(max_size=200))
-def test_random_bytes(data: bytes) -> None:
-    check(data)
+@cases(draws)
+def test_random_bytes(draw: Draw) -> None:
+    check(draw.randbytes(draw.whole(0, 200)))
 
 
-@given(draws)
-def test_reads_what_protobuf_wrote(rng: Draw) -> None:
-    request = frames.valid(rng)
+@cases(draws)
+def test_reads_what_protobuf_wrote(draw: Draw) -> None:
+    request = frames.valid(draw)
     data = request.SerializeToString()
     check(data)
     frame = probe.decode(data)
@@ -222,9 +222,9 @@ def test_many_frames_in_blocks_of_exactly_their_size() -> None:
 # ---- writing ------------------------------------------------------------------------------------------
 
 
-@given(draws)
-def test_verdicts(rng: Draw) -> None:
-    verdict = answers.verdict(rng)
+@cases(draws)
+def test_verdicts(draw: Draw) -> None:
+    verdict = answers.verdict(draw)
     writer = probe.Writer(4096)
     assert writer.verdict(5, verdict)
     data = writer.value()
@@ -237,13 +237,13 @@ def test_verdicts(rng: Draw) -> None:
     assert [hit.dealt_milli for hit in parsed.hits] == [wire.clip(hit.dealt_milli) for hit in verdict.hits]
 
 
-@given(draws)
-def test_a_full_buffer_keeps_whole_verdicts(rng: Draw) -> None:
-    size = rng.randint(0, 600)
+@cases(draws)
+def test_a_full_buffer_keeps_whole_verdicts(draw: Draw) -> None:
+    size = draw.randint(0, 600)
     writer = probe.Writer(size)
     expected = b""
     for _ in range(3):
-        verdict = answers.verdict(rng)
+        verdict = answers.verdict(draw)
         field = wire.sized_field(5, wire.encode_verdict(verdict))
         fits = not writer.full and len(expected) + len(field) <= size
         assert writer.verdict(5, verdict) == fits
@@ -277,11 +277,11 @@ def test_millimetres(metres: float, expected: int) -> None:
     assert wire.millimetres(metres) == expected
 
 
-@given(draws)
-def test_packed_fields_and_nested_messages(rng: Draw) -> None:
-    number = rng.getrandbits(rng.randint(1, 64))
-    target_mm = [rng.randint(-(2**63), 2**63 - 1) >> rng.randrange(64) for _ in range(rng.randrange(40))]
-    draws = [rng.getrandbits(32) for _ in range(rng.randrange(40))]
+@cases(draws)
+def test_packed_fields_and_nested_messages(draw: Draw) -> None:
+    number = draw.getrandbits(draw.randint(1, 64))
+    target_mm = [draw.randint(-(2**63), 2**63 - 1) >> draw.randrange(64) for _ in range(draw.randrange(40))]
+    draws = [draw.getrandbits(32) for _ in range(draw.randrange(40))]
     expected = journal_pb2.CommandRecord(
         acked_snapshot=number & 0xFFFF_FFFF,
         evidence=journal_pb2.Evidence(claimed_view_us=number, target_mm=target_mm, draws=draws),

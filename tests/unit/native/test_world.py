@@ -8,10 +8,10 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
 
 from native.reference import world as twin
 from native.world import World
+from tests.support.draw import cases
 
 from .worlds import Draw, Point, document, draws, ray_box, ray_triangle, touches
 
@@ -27,7 +27,7 @@ def world(*some: dict[str, list[float]], triangles: list[Any] | None = None) -> 
 
 
 class TestTwin:
-    @given(draws)
+    @cases(draws)
     def test_ray(self, draw: Draw) -> None:
         some = draw.document()
         fast, slow = World(some), twin.World(some)
@@ -35,7 +35,7 @@ class TestTwin:
             origin, direction = draw.ray(some)
             assert fast.ray(origin, direction, REACH) == slow.ray(origin, direction, REACH)
 
-    @given(draws)
+    @cases(draws)
     def test_sweep(self, draw: Draw) -> None:
         some = draw.document()
         fast, slow = World(some), twin.World(some)
@@ -43,7 +43,7 @@ class TestTwin:
             half, centre, delta = draw.half(), draw.point(), draw.point()
             assert fast.sweep(half, centre, delta) == slow.sweep(half, centre, delta)
 
-    @given(draws)
+    @cases(draws)
     def test_sight_and_overlap(self, draw: Draw) -> None:
         some = draw.document()
         fast, slow = World(some), twin.World(some)
@@ -76,7 +76,7 @@ class TestTwin:
 class TestJudges:
     """A difference is forgiven only where the exact margin is below what rounding can do."""
 
-    @given(draws)
+    @cases(draws)
     def test_ray_and_box(self, draw: Draw) -> None:
         box = draw.box()
         origin, direction = draw.ray(document([box]))
@@ -87,7 +87,7 @@ class TestJudges:
         elif found < 1e6:
             assert found == pytest.approx(distance, abs=1e-12, rel=1e-12)
 
-    @given(draws)
+    @cases(draws)
     def test_ray_and_triangle(self, draw: Draw) -> None:
         corners = draw.triangle()
         origin, direction = draw.ray(document([], [corners]))
@@ -98,7 +98,7 @@ class TestJudges:
         elif found < 1e6 and margin > 1e-9:
             assert found == pytest.approx(distance, abs=1e-9, rel=1e-9)
 
-    @given(draws)
+    @cases(draws)
     def test_sweep(self, draw: Draw) -> None:
         """Up to the share the hull, thinned by the skin, is clear; there the full hull touches."""
         solid: Any = draw.box() if draw.random() < 0.5 else draw.triangle()
