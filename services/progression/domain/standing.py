@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.progression.domain.character import Character
-from services.progression.domain.definition import Definition, MasteryType, Reward
+from services.progression.domain.definition import Attribute, Definition, MasteryType, Reward
 from services.progression.domain.levels import Level, level_at
 from services.progression.domain.mastery import next_reward
 from services.progression.domain.prestige import Bonuses, bonuses, refusal
@@ -104,9 +104,8 @@ def paragon_standing(definition: Definition, character: Character) -> ParagonSta
     paragon = definition.paragon
     level = level_at(paragon.curve, character.paragon_experience)
     attributes = (
-        AttributeStanding(name, points, attribute.effect_milli(points), attribute.cap)
+        _attribute_standing(name, attribute, character.points[name])
         for name, attribute in paragon.attributes.items()
-        for points in (character.points[name],)
     )
     return ParagonStanding(
         level=level,
@@ -117,6 +116,10 @@ def paragon_standing(definition: Definition, character: Character) -> ParagonSta
         respecs=character.respecs,
         respec_cost=paragon.respec.of(character.respecs),
     )
+
+
+def _attribute_standing(name: str, attribute: Attribute, points: int) -> AttributeStanding:
+    return AttributeStanding(name, points, attribute.effect_milli(points), attribute.cap)
 
 
 def prestige_standing(definition: Definition, character: Character) -> PrestigeStanding:
