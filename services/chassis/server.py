@@ -19,8 +19,8 @@ from services.chassis.settings import Settings
 _log = structlog.get_logger()
 
 
-def options(max_message_bytes: int) -> list[tuple[str, int]]:
-    """Channel arguments of every server."""
+def options(max_message_bytes: int, waiting: int = 20_000) -> list[tuple[str, int]]:
+    """Channel arguments of every server. `waiting`: calls that may wait to be taken up."""
     return [
         # A second process on the port must fail to bind, not share it: sessions are sticky.
         ("grpc.so_reuseport", 0),
@@ -32,6 +32,10 @@ def options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", 65536),
         ("grpc.max_metadata_size", 16384),
+        # From 1,000 on the runtime would turn calls away, more and more of them up to 3,000: with CANCELLED,
+        # as if it had been the caller's wish.
+        ("grpc.server.max_pending_requests", waiting),
+        ("grpc.server.max_pending_requests_hard_limit", waiting),
     ]
 
 
@@ -87,7 +91,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._admin = Admin(self.checks)
         self._grpc = grpc.aio.server(
-            options=options(settings.max_message_bytes),
+            options=options(settings.max_message_bytes, settings.max_concurrent_rpcs),
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         self._grpc.add_generic_rpc_handlers((handlers(self.service, self.servicer, self.interceptors),))
