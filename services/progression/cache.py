@@ -102,7 +102,7 @@ class Cache:
     async def fill(self, characters: Sequence[Character], generation: str) -> None:
         """What PostgreSQL had after a `get` did not find it. Says nothing to an entry that is newer, or when
         the generation is another by now."""
-        if not generation or generation != self._generation:
+        if not generation:
             return
         try:
             await self._send(characters, generation, tell=False)
@@ -110,8 +110,8 @@ class Cache:
             self._lost(error)
 
     async def put(self, characters: Sequence[Character]) -> None:
-        """What was committed. When this returns nobody reads an older state, except somebody who reaches
-        Redis when this process does not."""
+        """What was committed. When this returns nobody reads an older state; only when this process did not
+        reach Redis, others that do may, until it does (see `recover`) or the entry's end."""
         try:
             for _ in range(_TURNS):
                 generation = await self._declared()
@@ -127,6 +127,13 @@ class Cache:
             self._generation = ""
             raise
         self._generation = ""
+
+    async def recover(self) -> None:
+        """For ever: declares a generation as soon as Redis is back, whether or not anybody asks here. Others
+        may be asked."""
+        while True:
+            await asyncio.sleep(self._retry_s)
+            await self._declared()
 
     async def _send(self, characters: Iterable[Character], generation: str, *, tell: bool) -> str:
         """Writes them, and says so to everybody who listens; answers the generation that Redis has."""

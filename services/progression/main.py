@@ -95,6 +95,7 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
             partial(relays.run, relay.run),
             hub.poll,
             hub.listen,
+            cache.recover,
             partial(keep_house, database, settings),
         ):
             yield Server(
