@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from arenamesh.combat.v1 import service_pb2_grpc
+from google.protobuf.message import Message
 from grpc import aio
 
 from tests.support.mesh import START_S, Supervisor, supervised, token
@@ -77,6 +79,23 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 def rest(mesh: Supervisor, http: aiohttp.ClientSession) -> Rest:
     return Rest(http, f"{mesh.url}/api/v1/combat")
+
+
+async def grpc_web(
+    http: aiohttp.ClientSession, url: str, message: Message, **headers: str
+) -> tuple[bytes, bytes]:
+    """A unary call as a browser makes it: the answer's bytes, and the trailers."""
+    data = message.SerializeToString()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named |= {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
+    async with http.post(url, data=struct.pack(">BI", 0, len(data)) + data, headers=named) as response:
+        assert response.content_type == "application/grpc-web+proto"
+        body = await response.read()
+    flag, length = struct.unpack(">BI", body[:5])
+    assert flag == 0
+    trailers = body[5 + length :]
+    assert trailers[0] == 0x80
+    return body[5 : 5 + length], trailers[5:]
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from arenamesh.combat.v1 import service_pb2, spectate_pb2
 from yarl import URL
 
-from tests.e2e.conftest import SERVER, Rest, bearer
+from tests.e2e.conftest import SERVER, Rest, bearer, grpc_web
 from tests.support.mesh import SECRET, Supervisor, token
 
 ADA = bearer("ada")
@@ -153,21 +152,11 @@ class TestGrpcWeb:
         self, mesh: Supervisor, http: aiohttp.ClientSession, rest: Rest
     ) -> None:
         session = await rest.create(name="from a browser")
-        message = service_pb2.GetSessionRequest(session_id=session).SerializeToString()
-        headers = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1", "x-session-id": session}
-        async with http.post(
-            f"{mesh.url}{SERVICE}/GetSession",
-            data=struct.pack(">BI", 0, len(message)) + message,
-            headers=headers | ADA,
-        ) as response:
-            assert response.content_type == "application/grpc-web+proto"
-            body = await response.read()
-        flag, length = struct.unpack(">BI", body[:5])
-        assert flag == 0
-        answer = service_pb2.GetSessionResponse.FromString(body[5 : 5 + length])
-        assert answer.session.name == "from a browser"
-        trailers = body[5 + length :]
-        assert trailers[0] == 0x80
+        request = service_pb2.GetSessionRequest(session_id=session)
+        answer, trailers = await grpc_web(
+            http, f"{mesh.url}{SERVICE}/GetSession", request, x_session_id=session, **ADA
+        )
+        assert service_pb2.GetSessionResponse.FromString(answer).session.name == "from a browser"
         assert b"grpc-status:0\r\n" in trailers
 
     @pytest.mark.parametrize("path", [f"{SERVICE}/GetSession", "/api/v1/combat/sessions"])

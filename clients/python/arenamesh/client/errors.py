@@ -103,7 +103,15 @@ class ResourceExhausted(MeshError):
 
 
 class Aborted(MeshError):
+    """It met another change: read again, and decide again."""
+
     code = grpc.StatusCode.ABORTED
+
+
+class OutOfRange(MeshError):
+    """Past what there can be: a level, a version, a page."""
+
+    code = grpc.StatusCode.OUT_OF_RANGE
 
 
 class DeadlineExceeded(MeshError):
@@ -149,6 +157,7 @@ _BY_CODE: dict[grpc.StatusCode, type[MeshError]] = {
         Unauthenticated,
         ResourceExhausted,
         Aborted,
+        OutOfRange,
         DeadlineExceeded,
         Unavailable,
         Unimplemented,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from arenamesh.client.calls import Caller, key
 from arenamesh.client.errors import MeshError, Unauthenticated, Unavailable
@@ -149,10 +149,10 @@ class Progression:
 
     async def watch_progress(
         self, character_id: str, *, after_version: int | None = None
-    ) -> AsyncIterator[service_pb2.WatchProgressResponse]:
+    ) -> AsyncGenerator[service_pb2.WatchProgressResponse, None]:
         """First how the character stands, then every event as it becomes durable: each once, none left out.
 
-        A lost stream is opened again behind what was told.
+        A lost stream is opened again behind what was told. Leaving it early, `aclose()` ends the stream at once.
 
         Args:
             after_version: begin with the events after this one instead.
