@@ -10,16 +10,28 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import psutil  # type: ignore[import-untyped]
 import pytest
+from arenamesh.client import ExperienceAward, connect
 
 from services.mesh import probes
 from services.mesh.ports import LOOPBACK
 from tests.e2e.conftest import Rest
-from tests.support.mesh import DEADLINE_S, PORTS, START_S, Supervisor, command, environment, supervised
+from tests.support.mesh import (
+    DEADLINE_S,
+    PORTS,
+    START_S,
+    Supervisor,
+    command,
+    environment,
+    supervised,
+    token,
+)
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -71,6 +83,23 @@ async def reachable_again(rest: Rest, sessions: list[str]) -> None:
         await probes.until(all_answer)
 
 
+async def created_again(rest: Rest) -> str:
+    """A new session, as soon as a worker takes one: until it is sure of its own it says UNAVAILABLE."""
+    created: list[str] = []
+
+    async def taken() -> bool:
+        session = {"name": "again", "type": "SESSION_TYPE_TRAINING"}
+        status, answer = await rest("POST", "/sessions", {"session": session})
+        assert status in (200, 503), answer
+        if status == 200:
+            created.append(answer["session"]["session_id"])
+        return bool(created)
+
+    async with asyncio.timeout(DEADLINE_S):
+        await probes.until(taken)
+    return created[0]
+
+
 async def steal(port: int) -> socket.socket:
     """Listens on a port as soon as its owner is gone."""
     thief = socket.socket()
@@ -104,7 +133,27 @@ async def test_a_killed_part_comes_back_and_the_mesh_works_again(
     assert after["pid"] != before["pid"]
     assert after["restarts"] > before["restarts"]
     await reachable_again(calls, sessions)
-    await reachable_again(calls, [await calls.create() for _ in range(8)])
+    await reachable_again(calls, [await created_again(calls) for _ in range(8)])
+
+
+async def test_a_watch_goes_on_when_its_process_dies(fragile: Supervisor) -> None:
+    async with connect(fragile.target, token=partial(token, "server-1", "game_server")) as client:
+        one = ExperienceAward(character_id="survivor", source="test.award", experience=10)
+        await client.progression.award(one)
+        told = []
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            aclosing(client.progression.watch_progress("survivor")) as watch,
+        ):
+            async for answer in watch:
+                told.append((answer.progress.version, answer.progress.base.experience))
+                if len(told) == 4:
+                    break
+                if len(told) == 2:
+                    os.kill(fragile.part("progression")["pid"], signal.SIGKILL)
+                await client.progression.award(one)
+        assert told == [(2, "10"), (3, "20"), (4, "30"), (5, "40")]
+    fragile.until("part", where=lambda event: event["part"] == "progression" and event["state"] == "running")
 
 
 async def test_a_worker_whose_port_was_taken_moves(fragile: Supervisor, calls: Rest) -> None:

@@ -152,7 +152,7 @@ class Progression:
     ) -> AsyncGenerator[service_pb2.WatchProgressResponse, None]:
         """First how the character stands, then every event as it becomes durable: each once, none left out.
 
-        A lost stream is opened again behind what was told. Leaving it early, `aclose()` ends the stream at once.
+        A lost stream is opened again behind what was told. `aclose()` of what is returned ends it at once.
 
         Args:
             after_version: begin with the events after this one instead.
