@@ -6,7 +6,7 @@ import type { ExperienceAwarded, HistoryEvent, Progress } from "./gen/arenamesh/
 
 const RETRY_MS = 1000;
 // What trying again would not mend.
-const FINAL = new Set([Code.PermissionDenied, Code.Unauthenticated, Code.InvalidArgument, Code.Unimplemented]);
+const FINAL = new Set([Code.PermissionDenied, Code.InvalidArgument, Code.Unimplemented]);
 
 /** A line about something gained. `level`: a level, not only experience. */
 export interface Gain {
@@ -31,10 +31,12 @@ export async function watchProgress(
 ): Promise<void> {
   let version: bigint | undefined;
   while (!signal.aborted) {
+    let heard = false;
     try {
       const asked = version === undefined ? { characterId } : { characterId, afterVersion: version };
       for await (const { event, progress } of progression.watchProgress(asked, { signal })) {
         if (!progress) continue;
+        heard = true;
         version = event?.version ?? progress.version;
         listener.problem("");
         listener.progress(progress, event);
@@ -42,7 +44,11 @@ export async function watchProgress(
     } catch (problem) {
       if (signal.aborted) return;
       const { code, rawMessage } = ConnectError.from(problem);
-      listener.problem(code === Code.NotFound ? "No experience yet." : rawMessage);
+      // Whoever has no experience begins with the first event; whoever is not as far as before begins anew.
+      if (code === Code.NotFound) version = 0n;
+      if (code === Code.OutOfRange) version = undefined;
+      // What worked until now is tried once more before a person hears of it.
+      if (!heard) listener.problem(code === Code.NotFound ? "No experience yet." : rawMessage);
       if (FINAL.has(code)) return;
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

@@ -45,12 +45,19 @@ async function heard(streams: (Answer | ConnectError)[][], count: number) {
   return { told, asked };
 }
 
+const gone = new ConnectError("gone", Code.Unavailable);
+
 describe("watchProgress", () => {
   test("goes on after the last event when the stream breaks", async () => {
-    const broken = new ConnectError("gone", Code.Unavailable);
-    const { told, asked } = await heard([[{ progress: { version: 3n } }, at(4n), broken], [at(5n), at(6n)]], 5);
-    expect(told).toEqual([3n, 4n, "gone", 5n, 6n]);
+    const { told, asked } = await heard([[{ progress: { version: 3n } }, at(4n), gone], [at(5n), at(6n)]], 4);
+    expect(told).toEqual([3n, 4n, 5n, 6n]);
     expect(asked).toEqual([undefined, 4n]);
+  });
+
+  test("says what is wrong when trying again was no use", async () => {
+    const { told, asked } = await heard([[at(4n), gone], [gone], [at(5n)]], 3);
+    expect(told).toEqual([4n, "gone", 5n]);
+    expect(asked).toEqual([undefined, 4n, 4n]);
   });
 
   test("an event told in bulk is followed by the next one, not by how the character stood", async () => {
@@ -59,9 +66,16 @@ describe("watchProgress", () => {
     expect(asked).toEqual([undefined, 4n]);
   });
 
-  test("who has no experience yet is asked for again", async () => {
-    const { told } = await heard([[new ConnectError("no such character", Code.NotFound)], [at(1n)]], 2);
+  test("whoever has no experience yet is watched from the first event on", async () => {
+    const { told, asked } = await heard([[new ConnectError("no such character", Code.NotFound)], [at(1n)]], 2);
     expect(told).toEqual(["No experience yet.", 1n]);
+    expect(asked).toEqual([undefined, 0n]);
+  });
+
+  test("a character that begins anew is shown as it stands", async () => {
+    const ahead = new ConnectError("at version 2", Code.OutOfRange);
+    const { asked } = await heard([[at(9n)], [ahead], [at(2n)]], 3);
+    expect(asked).toEqual([undefined, 9n, undefined]);
   });
 
   test("who may not watch is told so, once", async () => {
