@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from arenamesh.client import connect
+from arenamesh.client import Mesh, connect
+from arenamesh.client.errors import NotFound
 from arenamesh.combat.v1 import session_pb2
+from arenamesh.progression.v1 import history_pb2
 from playwright.async_api import Page, async_playwright
 
+from services.mesh.settings import ROOT
 from tests.support.mesh import START_S, Supervisor, supervised, token
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DEFINITION = ROOT / "services" / "progression" / "data" / "definitions" / "default-1.json"
 LOOK_MS = 60_000
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
@@ -64,6 +70,84 @@ async def test_the_page_draws_a_live_match(bot_mesh: Supervisor, page: Page, tmp
         timeout=LOOK_MS,
     )
     assert problems == []
+
+
+async def test_a_kill_raises_experience_visibly(bot_mesh: Supervisor, page: Page) -> None:
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    await page.goto(bot_mesh.url)
+    await page.wait_for_selector("#progress[data-experience]", timeout=LOOK_MS)
+    panel = page.locator("#progress")
+    name = await panel.get_attribute("data-character")
+    assert await page.get_by_label("Follow").input_value() == name
+    before = int(await panel.get_attribute("data-experience") or "0")
+    bar = await page.get_by_label("Experience in the level").evaluate("bar => bar.value")
+    await page.wait_for_function(
+        "before => BigInt(document.getElementById('progress').dataset.experience) > before",
+        arg=before,
+        timeout=LOOK_MS,
+    )
+    assert await page.get_by_label("Experience in the level").evaluate("bar => bar.value") != bar
+    assert re.fullmatch(r"\+[\d,]+ · (kill|session ended)", (await _gains(page))[-1])
+    await page.wait_for_selector("#progress .gains .level", timeout=LOOK_MS)
+    assert await page.locator("#progress .mastery li").count() > 0
+
+    other = page.locator("#board tbody tr:not(.followed) td:first-child").first
+    chosen = await other.inner_text()
+    await other.dispatch_event("pointerdown")
+    await page.wait_for_function(
+        "name => document.getElementById('progress').dataset.character === name", arg=chosen, timeout=LOOK_MS
+    )
+    assert problems == []
+
+
+async def test_the_kills_that_were_told_are_the_experience_that_was_given(bot_mesh: Supervisor) -> None:
+    gain = json.loads(DEFINITION.read_text())["awards"]["combat.kill"]
+    async with (
+        connect(bot_mesh.target, token=token("server-1", "game_server")) as server,
+        connect(bot_mesh.target, token=token("ops", "operator")) as operator,
+    ):
+        session = await _finished(bot_mesh)
+        seen = await _until_paid(operator, session.session_id)
+        kills = 0
+        for player in await server.combat.session_stats(session.session_id):
+            of_kills = [event for event in seen[player.player_id] if event.source == "combat.kill"]
+            assert sum(int(event.experience) for event in of_kills) == (
+                player.kills * gain["killer"]["experience"] + player.assists * gain["assist"]["experience"]
+            )
+            assert len(of_kills) == player.kills + player.assists
+            kills += player.kills
+    assert kills > 0
+
+
+async def _until_paid(operator: Mesh, session_id: str) -> dict[str, list[history_pb2.ExperienceAwarded]]:
+    """Awards for a match that is over, by player; its end is paid last."""
+    players = {stats.player_id for stats in await operator.combat.session_stats(session_id)}
+    found: dict[str, list[history_pb2.ExperienceAwarded]] = {}
+    async with asyncio.timeout(30):
+        while players - found.keys():
+            for player in players - found.keys():
+                awards = await _awards(operator, player, f"event:{session_id}:")
+                if any(award.source == "combat.session_ended" for award in awards):
+                    found[player] = awards
+            await asyncio.sleep(0.1)
+    return found
+
+
+async def _awards(operator: Mesh, player: str, actor: str) -> list[history_pb2.ExperienceAwarded]:
+    try:
+        return [
+            event.experience_awarded
+            async for event in operator.progression.history(player)
+            if event.actor.startswith(actor) and event.HasField("experience_awarded")
+        ]
+    except NotFound:
+        return []
+
+
+async def _gains(page: Page) -> list[str]:
+    return await page.locator("#progress .gains li").all_inner_texts()
 
 
 async def test_a_session_can_be_named_in_the_address(bot_mesh: Supervisor, page: Page) -> None:
