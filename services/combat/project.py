@@ -50,6 +50,7 @@ async def project(settings: CombatSettings) -> None:
             sessions=settings.projection_sessions,
             parallel=settings.projection_parallel,
             share=settings.projection_share,
+            rest_s=settings.projection_rest_s,
             segments=settings.projection_segments,
             size=settings.projection_bytes,
             retry_s=settings.projection_retry_s,

@@ -47,6 +47,7 @@ class ProjectionLimits:
     sessions: int
     parallel: int
     share: float
+    rest_s: float
     segments: int
     size: int
     """`projection_bytes`."""
@@ -125,7 +126,7 @@ class Projector:
         begin_s = clock.monotonic_s()
         counted = await self.step(session_id)
         took_s = clock.monotonic_s() - begin_s
-        await asyncio.sleep(took_s * (1 / self._limits.share - 1))
+        await asyncio.sleep(min(took_s * (1 / self._limits.share - 1), self._limits.rest_s))
         return counted
 
     async def step(self, session_id: str) -> int:

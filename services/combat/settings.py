@@ -100,6 +100,9 @@ class CombatSettings(Settings):
     projection_share: float = Field(default=0.5, gt=0, le=1)
     """How much of the time each of them may take; the rest of it is rest, for the others on the machine. What
     is recorded faster is counted later."""
+    projection_rest_s: float = Field(default=2, ge=0)
+    """The longest rest. On a full machine a step takes long because it waits itself; what is told of a kill,
+    such as its experience, must not come several times as late for it."""
     projection_segments: int = Field(default=256, ge=1)
     """Of one session, counted in one step. More wait until the other sessions have had theirs."""
     projection_bytes: int = Field(default=1 << 20, ge=1)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from arenamesh.client import Mesh, connect
+from arenamesh.client import ExperienceAward, Mesh, connect
 from arenamesh.client.errors import NotFound
 from arenamesh.combat.v1 import session_pb2
 from arenamesh.progression.v1 import history_pb2
@@ -90,8 +90,13 @@ async def test_a_kill_raises_experience_visibly(bot_mesh: Supervisor, page: Page
     )
     assert await page.get_by_label("Experience in the level").evaluate("bar => bar.value") != bar
     assert re.fullmatch(r"\+[\d,]+ · (kill|session ended)", (await _gains(page))[-1])
-    await page.wait_for_selector("#progress .gains .level", timeout=LOOK_MS)
     assert await page.locator("#progress .mastery li").count() > 0
+    async with connect(bot_mesh.target, token=token("studio", "service")) as studio:
+        await studio.progression.award(
+            ExperienceAward(character_id=name, source="studio.gift", experience=10_000)
+        )
+    await page.wait_for_selector("#progress .gains .level:has-text('Level ')", timeout=LOOK_MS)
+    assert "+10,000 · gift" in await _gains(page)
 
     other = page.locator("#board tbody tr:not(.followed) td:first-child").first
     chosen = await other.inner_text()
@@ -125,7 +130,7 @@ async def _until_paid(operator: Mesh, session_id: str) -> dict[str, list[history
     """Awards for a match that is over, by player; its end is paid last."""
     players = {stats.player_id for stats in await operator.combat.session_stats(session_id)}
     found: dict[str, list[history_pb2.ExperienceAwarded]] = {}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while players - found.keys():
             for player in players - found.keys():
                 awards = await _awards(operator, player, f"event:{session_id}:")

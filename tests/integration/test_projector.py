@@ -65,7 +65,14 @@ def projector(
     database: Database, journal: PostgresJournal, *, segments: int = 3, retry_s: float = 60
 ) -> Projector:
     limits = ProjectionLimits(
-        poll_s=0.01, sessions=50, parallel=2, share=1, segments=segments, size=1 << 20, retry_s=retry_s
+        poll_s=0.01,
+        sessions=50,
+        parallel=2,
+        share=1,
+        rest_s=0,
+        segments=segments,
+        size=1 << 20,
+        retry_s=retry_s,
     )
     return Projector(database, journal, Catalogue(DATA), Outbox(SCHEMA), limits)
 
@@ -241,7 +248,7 @@ async def test_a_step_is_bounded_by_segments_and_by_size(counting: Counting) -> 
 
     async def stepped(segments: int, size: int) -> int:
         limits = ProjectionLimits(
-            poll_s=1, sessions=1, parallel=1, share=1, segments=segments, size=size, retry_s=60
+            poll_s=1, sessions=1, parallel=1, share=1, rest_s=0, segments=segments, size=size, retry_s=60
         )
         catalogue, outbox = Catalogue(DATA), Outbox(SCHEMA)
         await Projector(counting.database, counting.journal, catalogue, outbox, limits).turn()
