@@ -18,13 +18,15 @@ DomainError, nothing happens."""
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An event of a character, as it is stored. `actor`: as in `Command`."""
+    """An event of a character, as it is stored. `actor`: as in `Command`; `traceparent` too, which is not
+    stored."""
 
     character_id: str
     version: int
     event: Event
     at: datetime
     actor: str
+    traceparent: str = ""
 
 
 Answer = Callable[[Mapping[str, Character], Sequence[Recorded]], bytes]
@@ -37,7 +39,7 @@ Tell = Callable[[Recorded, Character], Sequence[Envelope]]
 class Command:
     """A change of characters. `actor`: `<role>:<subject>` or `event:<id>`. `key`: its answer is kept, and is
     what a repetition gets. `event`: id of an integration event; it is applied once, a repetition answers
-    b""."""
+    b"". `traceparent`: W3C trace context of what caused it."""
 
     character_ids: tuple[str, ...]
     decide: Decide
@@ -45,6 +47,7 @@ class Command:
     answer: Answer
     key: IdempotencyKey | None = None
     event: str = ""
+    traceparent: str = ""
 
 
 class Batch:
@@ -104,7 +107,9 @@ class Batch:
                 raise LookupError(f"an event of {name}, which the command did not ask for")
             character = applied(after.get(name), name, event, self._at)
             after[name] = character
-            recorded.append(Recorded(name, character.version, event, self._at, command.actor))
+            recorded.append(
+                Recorded(name, character.version, event, self._at, command.actor, command.traceparent)
+            )
             envelopes += self._tell(recorded[-1], character)
         return after, recorded, envelopes
 

@@ -228,6 +228,7 @@ class Heard:
                 actor=f"event:{envelope.id}",
                 answer=_nothing,
                 event=envelope.id,
+                traceparent=envelope.traceparent,
             )
         )
         for one, refusal in payout.refused:

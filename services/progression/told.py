@@ -54,6 +54,7 @@ def _envelope(recorded: Recorded, saying: _Saying) -> Envelope:
         source=SOURCE,
         type=f"progression.{saying.type}",
         subject=recorded.character_id,
+        traceparent=recorded.traceparent,
     )
     envelope.time.FromDatetime(recorded.at)
     envelope.data.Pack(saying.data)

@@ -315,6 +315,21 @@ async def test_what_was_committed_is_told_once_and_nothing_else(
         assert [message.id for message in seen.seen if message.subject == name] == of_name
 
 
+async def test_what_follows_from_an_event_is_told_under_its_trace(
+    database_url: str, bus: Bus, stored: Stored
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    caused = Envelope.FromString(kill("ann").body)
+    caused.traceparent = trace
+    event = Message(caused.id, caused.subject, caused.SerializeToString())
+    async with hearing(database_url, bus):
+        await bus.publish(COMBAT, [event])
+        await eventually(partial(stored.has_seen, [event]))
+    (row,) = await stored.rows("SELECT envelope FROM progression.outbox")
+    told = Envelope.FromString(row["envelope"])
+    assert (told.type, told.traceparent) == ("progression.experience_awarded", trace)
+
+
 async def test_what_is_refused_is_not_told(database_url: str, stored: Stored) -> None:
     async with keeping(database_url) as ledger:
         await ledger.run(awarding("ann", "ann", 1))
