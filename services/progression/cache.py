@@ -128,6 +128,11 @@ class Cache:
             raise
         self._generation = ""
 
+    async def renew(self) -> None:
+        """Everything that is there no longer counts; while Redis is away, until its end."""
+        self._generation = ""
+        await self._declared()
+
     async def recover(self) -> None:
         """For ever: declares a generation as soon as Redis is back, whether or not anybody asks here. Others
         may be asked."""

@@ -1,15 +1,11 @@
 """What happened to a character, from the event store."""
 
-import json
-
-import asyncpg
-
 from services.chassis import sql
 from services.chassis.db import Database
 from services.chassis.errors import DataLoss
 from services.progression.batch import Recorded
-from services.progression.domain.events import from_json, upcast
 from services.progression.schema import SQL
+from services.progression.store import recorded
 
 NEWEST = 2**63 - 1
 """Above every version."""
@@ -51,11 +47,4 @@ class History:
     async def _fetch(self, query: str, character_id: str, version: int, limit: int) -> list[Recorded]:
         async with self._database.connection() as connection:
             rows = await connection.fetch(self._sql[query], character_id, version, limit)
-        return [_recorded(character_id, row) for row in rows]
-
-
-def _recorded(character_id: str, row: asyncpg.Record) -> Recorded:
-    metadata = json.loads(row["metadata"])
-    type_, payload = upcast(metadata["schema"], row["type"], json.loads(row["payload"]))
-    event = from_json(type_, payload)
-    return Recorded(character_id, row["version"], event, row["created_at"], metadata["actor"])
+        return [recorded(row) for row in rows]

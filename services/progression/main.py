@@ -1,4 +1,4 @@
-"""The progression service: `python -m services.progression.main serve | migrate | check`."""
+"""Progression: `python -m services.progression.main serve | migrate | check | rebuild | remap`."""
 
 import argparse
 import asyncio
@@ -10,9 +10,6 @@ from functools import partial
 import asyncpg
 import structlog
 from arenamesh.progression.v1 import service_pb2
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.chassis import logging, migrate
@@ -34,11 +31,11 @@ from services.chassis.singleton import Singleton
 from services.progression.background import background, keep_house
 from services.progression.cache import Cache
 from services.progression.commands import Commands
-from services.progression.domain.curve import load_curves
-from services.progression.domain.definition import Definitions, load_definitions
+from services.progression.connections import connect_redis, installed
 from services.progression.heard import Heard
 from services.progression.history import History
 from services.progression.ledger import Ledger
+from services.progression.operations import rebuild, remap
 from services.progression.reader import Reader
 from services.progression.schema import SCHEMA, migrations
 from services.progression.servicer import ProgressionServicer
@@ -65,7 +62,7 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
     """
     definitions = installed(settings)
     database = await Database.of(settings)
-    redis = _redis(settings)
+    redis = connect_redis(settings)
     bus = connect(settings)
     cache = Cache(redis, seconds=settings.cache_seconds, retry_s=settings.cache_retry_s)
     writing = WriteThrough(cache)
@@ -132,24 +129,6 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
         await database.close()
 
 
-def installed(settings: ProgressionSettings) -> Definitions:
-    """The definitions of `data_dir`. Raises ValueError, naming file and field, or DEFINITION."""
-    found = load_definitions(settings.data_dir / "definitions", load_curves(settings.data_dir / "curves"))
-    if settings.definition not in found:
-        raise ValueError(f"DEFINITION: {settings.definition!r} is not one of {', '.join(sorted(found))}")
-    return Definitions(found[settings.definition], found)
-
-
-def _redis(settings: ProgressionSettings) -> Redis:
-    """Nothing is only there, so nothing waits for it for long."""
-    return Redis.from_url(
-        settings.redis_url.get_secret_value(),
-        socket_timeout=settings.cache_timeout_s,
-        socket_connect_timeout=settings.cache_timeout_s,
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
 async def serve(settings: ProgressionSettings) -> None:
     """Until SIGTERM or SIGINT."""
     async with built(settings) as server:
@@ -174,7 +153,7 @@ async def check(settings: ProgressionSettings) -> None:
         await migrate.check(connection, SCHEMA, migrations())
     finally:
         await connection.close()
-    async with _redis(settings) as redis:
+    async with connect_redis(settings) as redis:
         try:
             await redis.ping()
         except RedisError as error:
@@ -182,7 +161,7 @@ async def check(settings: ProgressionSettings) -> None:
     _log.info("ready to serve")
 
 
-COMMANDS = {"serve": serve, "migrate": migrate_schema, "check": check}
+COMMANDS = {"serve": serve, "migrate": migrate_schema, "check": check, "rebuild": rebuild}
 
 
 def main() -> int:
@@ -190,7 +169,12 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, each in COMMANDS.items():
         commands.add_parser(name, help=each.__doc__)
+    moved = commands.add_parser("remap", help=remap.__doc__)
+    moved.add_argument(
+        "--dry-run", action="store_true", help="change nothing; print what levels would change"
+    )
     arguments = parser.parse_args()
+    command = COMMANDS.get(arguments.command) or partial(remap, dry_run=arguments.dry_run)
     try:
         settings = ProgressionSettings.load()
     except SettingsError as error:
@@ -198,7 +182,7 @@ def main() -> int:
         return 2
     logging.configure(settings.log_level, service="progression", worker=settings.worker_name)
     try:
-        asyncio.run(COMMANDS[arguments.command](settings))
+        asyncio.run(command(settings))
     except (SchemaError, DomainError, OSError, asyncpg.PostgresError, RuntimeError, ValueError) as error:
         _log.error("cannot go on", error=f"{type(error).__name__}: {error}")
         return 1

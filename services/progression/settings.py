@@ -24,7 +24,7 @@ class ProgressionSettings(Settings):
     cache_seconds: float = Field(default=60, ge=1)
     """How long Redis keeps a character. Also the longest that a reader elsewhere can see an old state, should
     this process die, or lose its way to Redis, between a commit and telling it."""
-    cache_timeout_s: float = Field(default=0.1, gt=0)
+    cache_timeout_s: float = Field(default=0.25, gt=0)
     """How long Redis may take to answer. Over it: it counts as away and PostgreSQL is read."""
     cache_retry_s: float = Field(default=0.5, gt=0)
     """How long Redis counts as away until it is tried again."""

@@ -2,15 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
-import urllib.error
-import urllib.request
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncpg
 import grpc
@@ -20,66 +12,8 @@ from arenamesh.combat.v1 import play_pb2, service_pb2_grpc, session_pb2
 from tests.support import redis as redis_server
 from tests.support import tokens
 from tests.support.postgres import Postgres
+from tests.support.process import fetch, run, serving
 from tests.support.worker import Worker, reason, worker
-
-ROOT = Path(__file__).parents[2]
-
-
-def environment(**variables: str) -> dict[str, str]:
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "clients" / "python")])
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": paths, "PORT": "0", "ADMIN_PORT": "0", **variables}
-
-
-async def start(command: str, **variables: str) -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.combat.main",
-        command,
-        env=environment(**variables),
-        stderr=PIPE,
-        cwd=ROOT,
-    )
-
-
-async def run(command: str, **variables: str) -> tuple[int | None, str]:
-    """Exit code and what was said."""
-    process = await start(command, **variables)
-    _, said = await process.communicate()
-    return process.returncode, said.decode()
-
-
-@asynccontextmanager
-async def serving(**variables: str) -> AsyncIterator[tuple[Process, dict[str, int]]]:
-    """A process that serves, and its ports; killed at the end if it still runs."""
-    process = await start("serve", **variables)
-    assert process.stderr
-    try:
-        async with asyncio.timeout(30):
-            while True:
-                line = await process.stderr.readline()
-                assert line, "the process ended before it served"
-                event = json.loads(line)
-                if event["event"] == "serving":
-                    break
-        yield process, event
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
-async def fetch(url: str) -> tuple[int, str]:
-    def get() -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(url) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    return await asyncio.to_thread(get)
-
 
 # -- subcommands --------------------------------------------------------------------------------------
 

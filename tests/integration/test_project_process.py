@@ -25,9 +25,9 @@ from services.combat.catalogue import Catalogue
 from services.combat.domain.session import SessionStatus
 from services.combat.events import EVENTS_TOPIC, VALIDATION_TOPIC, Story
 from services.combat.statistics_store import StatisticsStore
-from tests.integration.test_process import environment, fetch
 from tests.support.arenas import DATA
 from tests.support.journals import add_segments, add_session, session_row
+from tests.support.process import environment, fetch
 from tests.support.random_match import RandomMatch
 from tests.support.tokens import game_server, player
 from tests.support.waiting import eventually

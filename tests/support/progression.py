@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
 from arenamesh.progression.v1 import history_pb2, service_pb2, service_pb2_grpc
 
 from services.chassis.server import Server
-from services.progression.main import built, installed
+from services.progression.connections import installed
+from services.progression.main import built
 from services.progression.settings import ProgressionSettings
 from tests.support.tokens import Metadata, game_server
-from tests.support.worker import info
+from tests.support.worker import ended, info
 
 
 @dataclass
@@ -77,6 +79,22 @@ async def refused(call: Awaitable[Any], code: grpc.StatusCode) -> Any:
     found = info(caught.value)
     assert found.domain == "progression.arenamesh"
     return found
+
+
+Call = grpc.aio.UnaryStreamCall[service_pb2.WatchProgressRequest, service_pb2.WatchProgressResponse]
+
+
+async def read(call: Call) -> service_pb2.WatchProgressResponse:
+    """The next answer. Raises AioRpcError when there is none."""
+    async with asyncio.timeout(10):
+        answer = await call.read()
+    if answer is grpc.aio.EOF:
+        raise await ended(call)
+    return cast(service_pb2.WatchProgressResponse, answer)
+
+
+async def versions(call: Call, count: int) -> list[int]:
+    return [(await read(call)).event.version for _ in range(count)]
 
 
 @asynccontextmanager

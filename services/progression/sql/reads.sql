@@ -1,13 +1,13 @@
 -- name: history
-SELECT version, type, payload, metadata, created_at FROM progression.event_store
+SELECT stream_id, version, type, payload, metadata, created_at FROM progression.event_store
     WHERE stream_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3
 
 -- name: after
-SELECT version, type, payload, metadata, created_at FROM progression.event_store
+SELECT stream_id, version, type, payload, metadata, created_at FROM progression.event_store
     WHERE stream_id = $1 AND version > $2 ORDER BY version LIMIT $3
 
 -- name: resets
-SELECT version, type, payload, metadata, created_at FROM progression.event_store
+SELECT stream_id, version, type, payload, metadata, created_at FROM progression.event_store
     WHERE stream_id = $1 AND version <= $2 AND type = 'prestige_reset' ORDER BY version DESC LIMIT $3
 
 -- name: versions
