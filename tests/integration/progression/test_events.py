@@ -38,6 +38,7 @@ from tests.support.buses import LIMITS, Recorder, make
 from tests.support.hear import DEFINITIONS, hearing, keeping
 from tests.support.mesh import environment
 from tests.support.postgres import Postgres
+from tests.support.progression import progression
 from tests.support.waiting import eventually
 
 COMBAT, LIVEOPS = TOPICS
@@ -337,3 +338,30 @@ async def test_what_is_refused_is_not_told(database_url: str, stored: Stored) ->
             await ledger.run(awarding("ann", "a thief", 1))
     rows = await stored.rows("SELECT event_id FROM progression.outbox")
     assert [row["event_id"] for row in rows] == ["ann:2:experience_awarded"]
+
+
+# -- the service --------------------------------------------------------------------------------------
+
+
+async def test_the_service_hears_and_tells_and_forgets_what_it_heard_long_ago(
+    database_url: str, redis: str, bus: Bus, stored: Stored
+) -> None:
+    await stored.rows(
+        "INSERT INTO progression.inbox (consumer_group, event_id, seen_at) VALUES "
+        "('progression', 'old', now() - interval '3 days'), ('progression', 'new', now() - interval '1 day')"
+    )
+    seen = Recorder()
+    await bus.subscribe(TOPIC, "others", seen.handle, seen.bury)
+    event = kill("ann")
+    settings = {"bus_kind": "redis", "bus_lease_s": 0.3, "inbox_keep_days": 2, "purge_s": 0.05}
+
+    async def forgotten() -> bool:
+        rows = await stored.rows("SELECT event_id FROM progression.inbox")
+        return {row["event_id"] for row in rows} == {"new", event.id}
+
+    async with progression(database_url=database_url, redis_url=redis, **settings) as running:
+        await bus.publish(COMBAT, [event])
+        await seen.until([Message("ann:2:experience_awarded", "ann", b"")])
+        levels = await running.paragon("ann")
+        assert int(levels.base.experience) == GAIN("combat.kill", "killer").experience
+        await eventually(forgotten)
