@@ -91,6 +91,8 @@ class Child:
             )
             if answered.done() and not ended.done():
                 answered.result()
+                if process.program.background:
+                    process.step_back()
                 self._set("running", "")
                 return
         finally:

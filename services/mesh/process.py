@@ -20,13 +20,15 @@ _TAIL_LINES = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run. `environment` is added to the supervisor's own; output goes to the end of `log`."""
+    """What to run. `environment` is added to the supervisor's own; output goes to the end of `log`.
+    `background`: once it answers, it steps back."""
 
     command: tuple[str | Path, ...]
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    background: bool = False
 
 
 class Process:
@@ -88,6 +90,12 @@ class Process:
         """Ends the whole group at once: the process, if it still runs, and whatever it left behind."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
+
+    def step_back(self) -> None:
+        """Lets everybody else on the machine go first. Where Linux shares the processors out by session, a
+        program's own niceness says nothing, and its session has another; elsewhere there is no such file."""
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self.pid}/autogroup").write_text("19")
 
     def last_words(self) -> str:
         """The end of what this run wrote."""

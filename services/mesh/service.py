@@ -14,8 +14,6 @@ from services.mesh.ports import LOOPBACK, Ports, is_free
 from services.mesh.process import Program
 from services.mesh.settings import ROOT, MeshSettings
 
-# Where Linux shares the processors out by session, a niceness says nothing, and the session has its own.
-_BACKGROUND = ("sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec "$@"', "sh")
 # All of the mesh shares this machine, and even what runs at the lowest priority costs those it interrupts:
 # so the projector takes little, and that in large pieces.
 _AT_LEISURE = {"PROJECTION_PARALLEL": "1", "PROJECTION_SHARE": "0.15"}
@@ -32,7 +30,7 @@ class Service:
         beside: connections that it has beside them.
         environment: settings of its own.
         background: what it does may come a little later, a player's answer may not: on a full machine it
-            steps back. It stops after the others, so that it still sees what they did last.
+            steps back, once it has started. It stops after the others, so that it sees what they did last.
     """
 
     name: str
@@ -109,9 +107,8 @@ class Instance:
         if not (is_free(LOOPBACK, self._port) and is_free(LOOPBACK, self._admin_port)):
             self._port, self._admin_port = self._ports.free(), self._ports.free()
             self._moved()
-        command = (sys.executable, "-m", f"services.{service.package}.main", service.command)
         return Program(
-            command=(*_BACKGROUND, *command) if service.background else command,
+            command=(sys.executable, "-m", f"services.{service.package}.main", service.command),
             log=self._logs / f"{service.name}.log",
             environment={
                 **self._environment,
@@ -122,6 +119,7 @@ class Instance:
                 **service.environment,
             },
             folder=ROOT,
+            background=service.background,
         )
 
     async def answers(self) -> bool:

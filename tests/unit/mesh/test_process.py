@@ -129,13 +129,15 @@ asyncio.run(main())
 class Watched:
     """A child and every state it was in."""
 
-    def __init__(self, code: str, log: Path, *, start_seconds: float = DEADLINE_S) -> None:
+    def __init__(
+        self, code: str, log: Path, *, start_seconds: float = DEADLINE_S, background: bool = False
+    ) -> None:
         self.states: list[tuple[str, str]] = []
         self.log = log
         self.healthy = True
         self.child = Child(
             "part",
-            lambda: python(code, log),
+            lambda: python(code, log, background=background),
             self._answers,
             lambda child, reason: self.states.append((child.state, reason)),
             start_seconds=start_seconds,
@@ -153,6 +155,13 @@ class Watched:
             await probes.until(reached)
 
 
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
+def session_niceness(pid: int | None) -> str:
+    return Path(f"/proc/{pid}/autogroup").read_text().split()[-1]
+
+
 SERVE = "import time; print('up', flush=True); time.sleep(60)"
 
 
@@ -167,6 +176,15 @@ class TestChild:
     async def test_it_runs_when_it_answers(self, served: Watched) -> None:
         assert served.states == [("starting", ""), ("running", "")]
         assert served.child.pid is not None
+
+    @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this machine has no such priorities")
+    async def test_in_the_background_it_starts_like_others_and_then_steps_back(self, tmp_path: Path) -> None:
+        own = f"import pathlib; print('began with', pathlib.Path('{AUTOGROUP}').read_text().split()[-1]);"
+        watched = Watched(own + SERVE, tmp_path / "part.log", background=True)
+        await watched.child.start()
+        assert "began with 0" in watched.log.read_text()
+        assert session_niceness(watched.child.pid) == "19"
+        await watched.child.stop()
 
     async def test_killed_it_comes_back_as_another_process(self, served: Watched) -> None:
         first = served.child.pid

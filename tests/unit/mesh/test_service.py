@@ -74,7 +74,8 @@ async def test_nobody_calls_what_does_not_serve(settings: MeshSettings) -> None:
     )
     projector = await instance(settings, service, [])
     assert projector.endpoints() == {}
-    assert projector.program().command[-3:] == ("-m", "services.combat.main", "project")
+    assert projector.program().command[1:] == ("-m", "services.combat.main", "project")
+    assert projector.program().background
 
 
 async def test_its_ports_stay_until_somebody_takes_one(settings: MeshSettings) -> None:
