@@ -79,8 +79,8 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(default=65536, ge=1024)
     """Largest message a client may send. Over it: RESOURCE_EXHAUSTED."""
     max_concurrent_rpcs: int = Field(default=20000, ge=1)
-    """Calls and streams open at once in this process. Over it: RESOURCE_EXHAUSTED. As many more may wait to be
-    taken up. Over that: CANCELLED, by the runtime, before anything was done."""
+    """Calls and streams open at once in this process. Over it: RESOURCE_EXHAUSTED. As many more may wait
+    to be taken up. Over that: CANCELLED, by the runtime, before anything was done."""
     request_timeout_s: float = Field(default=5.0, gt=0)
     """Unary calls without a deadline, or with a longer one, get this. Over it: DEADLINE_EXCEEDED."""
     drain_s: float = Field(default=3.0, ge=0)
