@@ -34,18 +34,16 @@ Make = Callable[[], Request | None]
 
 @dataclass
 class Round:
-    """What one round came to. `latencies`: of all its calls, until they were OK, in seconds."""
+    """What one round came to. `took`: until the last answer. `latencies`: of all calls, until they were OK.
+    Both in seconds. `again`: how often a call was told to come again later."""
 
-    seconds: float
-    answered: int = 0
-    """Before the end; what was under way then is waited for, and does not count."""
+    took: float = 0.0
     again: int = 0
-    """Calls that were told to come again later."""
     latencies: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
-        return self.answered / self.seconds
+        return len(self.latencies) / self.took
 
 
 class Callers:
@@ -54,8 +52,9 @@ class Callers:
     def __init__(self, channels: Sequence[Channel], make: Make, seconds: float) -> None:
         self._channels = channels
         self._make = make
+        self._seconds = seconds
         self._until = 0.0
-        self._round = Round(seconds)
+        self._round = Round()
         self._open = 0
         """Clients, or calls, that the round waits for."""
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -106,15 +105,17 @@ class Callers:
         gc.collect()
         gc.disable()
         try:
-            self._until = time.perf_counter() + self._round.seconds
+            began = time.perf_counter()
+            self._until = began + self._seconds
             begin()
             await asyncio.wait(
                 {self._over, *(channel.ended for channel in self._channels)},
-                timeout=self._round.seconds + PATIENCE_S,
+                timeout=self._seconds + PATIENCE_S,
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             gc.enable()
+        self._round.took = time.perf_counter() - began
         for channel in self._channels:
             if channel.ended.done():
                 channel.ended.result()
@@ -140,7 +141,6 @@ class Callers:
             now = time.perf_counter()
             if code == OK:
                 self._round.latencies.append(now - since)
-                self._round.answered += now < self._until
                 request.settle(answer)
                 then()
             elif code in NOT_NOW:

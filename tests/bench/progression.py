@@ -42,9 +42,9 @@ FIRST_EXPERIENCE = 10**9
 CLIENTS = (1, 32, 256, 1_000)
 BATCH_CLIENTS = (1, 32)
 RATE = 1_000.0
-RATE_CHANNELS = 64
+RATE_CONNECTIONS = 64
 CROWD = 10_000
-CROWD_CHANNELS = 1_000
+CROWD_CONNECTIONS = 1_000
 ROUND_S = 0.8
 WARM_S = 0.3
 LONG_S = 3.0
@@ -210,41 +210,51 @@ async def proved(database: str, work: Work) -> None:
 # ---- measuring ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Level:
+    """How calls are made: over how many connections, in rounds of how many seconds."""
+
+    name: str
+    connections: int
+    run: Callable[[Callers], Coroutine[None, None, Round]]
+    seconds: float = ROUND_S
+    rounds: int = ROUNDS
+
+
+def closed(clients: int) -> Level:
+    """Each client over a connection of its own."""
+    return Level(f"x {clients:,}", clients, lambda callers: callers.closed(clients))
+
+
+OPEN = Level(f"at {RATE:,.0f}/s", RATE_CONNECTIONS, lambda callers: callers.at_rate(RATE), seconds=LONG_S)
+# They share connections, and each asks once or twice.
+CROWDED = Level(f"x {CROWD:,}", CROWD_CONNECTIONS, lambda callers: callers.closed(CROWD), rounds=1)
+
+
 class Routes:
-    """The two ways to the process, with their channels; what is measured over both, in turn."""
+    """The ways to the process, with their connections; what is measured over all of them, in turn."""
 
     def __init__(self, running: Running, by_name: dict[str, list[Channel]]) -> None:
         self._pid = running.pid
         self._by_name = by_name
 
-    async def closed(self, name: str, make: Make, clients: int, count: int) -> list[Row]:
-        """`count`: over how many connections."""
-        case = f"{name} x {clients:,}"
-        return await self._measured(case, make, count, ROUND_S, lambda callers: callers.closed(clients))
-
-    async def at_rate(self, name: str, make: Make) -> list[Row]:
-        case = f"{name} at {RATE:,.0f}/s"
-        return await self._measured(case, make, RATE_CHANNELS, LONG_S, lambda callers: callers.at_rate(RATE))
-
-    async def _measured(
-        self,
-        case: str,
-        make: Make,
-        count: int,
-        seconds: float,
-        run: Callable[[Callers], Coroutine[None, None, Round]],
-    ) -> list[Row]:
+    async def measured(self, kind: str, make: Make, level: Level) -> list[Row]:
         rounds: dict[str, list[Round]] = {name: [] for name in self._by_name}
         used = dict.fromkeys(self._by_name, 0.0)
-        for opened in self._by_name.values():
-            await run(Callers(opened[:count], make, WARM_S))
-        for _ in range(ROUNDS):
+        if level.rounds > 1:
+            for opened in self._by_name.values():
+                await level.run(Callers(opened[: level.connections], make, WARM_S))
+        for _ in range(level.rounds):
             for name, opened in self._by_name.items():
                 before = processor_s(self._pid)
-                rounds[name].append(await run(Callers(opened[:count], make, seconds)))
+                rounds[name].append(
+                    await level.run(Callers(opened[: level.connections], make, level.seconds))
+                )
                 used[name] += processor_s(self._pid) - before
         return [
-            row for name in self._by_name for row in summed_up(f"{case}, {name}", rounds[name], used[name])
+            row
+            for name in self._by_name
+            for row in summed_up(f"{kind} {level.name}, {name}", rounds[name], used[name])
         ]
 
 
@@ -263,8 +273,8 @@ async def measured(running: Running) -> list[Row]:
     work = Work()
     await settle(running.database)
     async with (
-        channels(running.edge, CROWD_CHANNELS) as edge,
-        channels(running.process, CROWD_CHANNELS) as direct,
+        channels(running.edge, CROWD_CONNECTIONS) as edge,
+        channels(running.process, CROWD_CONNECTIONS) as direct,
     ):
         await enrolled(direct, work)
         routes = Routes(running, {"edge": edge, "direct": direct})
@@ -272,13 +282,12 @@ async def measured(running: Running) -> list[Row]:
         kinds = {"read": work.read, "award": work.award, "distribute": work.distribution, "mix": work.mix}
         for name, make in kinds.items():
             for clients in CLIENTS:
-                rows += await routes.closed(name, make, clients, clients)
+                rows += await routes.measured(name, make, closed(clients))
         for clients in BATCH_CLIENTS:
-            rows += await routes.closed(f"{BATCH} awards", work.awards, clients, clients)
-        for name in ("read", "award", "mix"):
-            rows += await routes.at_rate(name, kinds[name])
-        for name in ("read", "award", "mix"):
-            rows += await routes.closed(name, kinds[name], CROWD, CROWD_CHANNELS)
+            rows += await routes.measured(f"{BATCH} awards", work.awards, closed(clients))
+        for level in (OPEN, CROWDED):
+            for name in ("read", "award", "mix"):
+                rows += await routes.measured(name, kinds[name], level)
     await proved(running.database, work)
     return rows
 
