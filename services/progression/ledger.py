@@ -119,7 +119,7 @@ class Ledger:
             Unavailable: LEDGER_CLOSED, nothing happened; DATABASE_UNAVAILABLE, it may have happened or not.
         """
         if self._closing or self._task is None:
-            raise _closed()
+            raise _closed(elsewhere=True)
         if len(self._queue) >= self._limit:
             raise self._overloaded()
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -281,5 +281,7 @@ def _fail(waiting: _Waiting, error: BaseException) -> None:
         waiting.answer.set_exception(error)
 
 
-def _closed() -> Unavailable:
-    return Unavailable("This process is stopping.", reason="LEDGER_CLOSED", retry_after_s=0.5)
+def _closed(*, elsewhere: bool = False) -> Unavailable:
+    return Unavailable(
+        "This process is stopping.", reason="LEDGER_CLOSED", retry_after_s=0.5, elsewhere=elsewhere
+    )

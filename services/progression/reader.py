@@ -30,6 +30,13 @@ class Reader:
         """As of now or later. Raises NotFound, PermissionDenied (see `access.py`), DatabaseUnavailable."""
         return permitted(await self._ask(character_id), character_id, caller)
 
+    async def stored(self, character_id: str, caller: Principal) -> Character:
+        """As PostgreSQL has it. Raises as `character`."""
+        async with self._database.connection() as connection:
+            rows = await self._store.load(connection, [character_id])
+        found = rows[character_id].character if rows else None
+        return permitted(found, character_id, caller)
+
     async def _ask(self, character_id: str) -> Character | None:
         future = self._asked.get(character_id)
         if future is None:

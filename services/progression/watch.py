@@ -63,7 +63,10 @@ class Hub:
             raise draining()
         if self._count >= self._limit:
             raise ResourceExhausted(
-                "Too many streams watch here.", reason="TOO_MANY_WATCHERS", retry_after_s=1.0
+                "Too many streams watch here.",
+                reason="TOO_MANY_WATCHERS",
+                retry_after_s=1.0,
+                elsewhere=True,
             )
         watcher = Watcher(character_id)
         self._watchers[character_id].add(watcher)
@@ -170,6 +173,9 @@ class Watch:
     ) -> None:
         character = await self._reader.character(request.character_id, caller)
         if request.HasField("after_version"):
+            if request.after_version > character.version:
+                # It was told by a process that Redis has not heard of yet.
+                character = await self._reader.stored(request.character_id, caller)
             watcher.version = _started(request.after_version, character)
             watcher.woken.set()
         else:
@@ -222,7 +228,10 @@ class Watch:
 
 def draining() -> Unavailable:
     return Unavailable(
-        "This process is stopping; go on elsewhere with after_version.", reason="DRAINING", retry_after_s=0.2
+        "This process is stopping; go on elsewhere with after_version.",
+        reason="DRAINING",
+        retry_after_s=0.2,
+        elsewhere=True,
     )
 
 

@@ -81,6 +81,26 @@ async def test_events_in_bulk_come_with_how_it_stood_when_they_were_read(server:
     call.cancel()
 
 
+async def test_it_goes_on_where_redis_is_not_yet(database_url: str) -> None:
+    """A watcher may have been told of a version before Redis was."""
+    with redis_server.server() as redis:
+        async with progression(database_url=database_url, redis_url=redis.url) as server:
+            await server.award("ada", 10)
+            await server.paragon("ada")
+            async with Redis.from_url(redis.url) as client:
+                old = await client.get("{progression}:character:ada")
+                await server.award("ada", 10)
+                assert isinstance(old, bytes)
+                await client.set("{progression}:character:ada", old)
+            assert (await server.paragon("ada")).version == 2
+            call = watch(server, after=3)
+            await server.award("ada", 10)
+            told = await read(call)
+            assert (told.event.version, told.progress.version) == (4, 4)
+            assert told.progress.base.experience == "30"
+            call.cancel()
+
+
 async def test_more_than_is_held_at_once(database_url: str, redis_url: str) -> None:
     async with progression(database_url=database_url, redis_url=redis_url, watch_batch=3) as server:
         for _ in range(9):
