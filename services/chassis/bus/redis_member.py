@@ -228,9 +228,8 @@ class Member:
             await asyncio.sleep(self._lease_s)
             # What is being given back is nobody else's yet.
             mine = self._giving_back.union(filter(self._holds, self._held))
-            keys = [self._keys[partition] for partition in mine]
             with suppress(Unavailable):  # what was true last is as good as anything
-                self._lag.tell(await self._streams.lag(keys, self._group))
+                self._lag.tell(sum([await self._streams.lag(self._keys[each], self._group) for each in mine]))
 
     # -- acknowledging --------------------------------------------------------------------------------
 

@@ -76,23 +76,19 @@ end
 return found
 """
 # Entries that were not read, and those that are pending. Redis 6.2 does not count the former, so they are
-# counted here, up to a limit for each stream: a long script would hold up everybody.
+# counted here, up to a limit: a long script would hold up everybody.
 _LAG = """
-local lag = 0
-for _, key in ipairs(KEYS) do
-  local groups = redis.pcall('XINFO', 'GROUPS', key)
-  if not groups.err then
-    for _, fields in ipairs(groups) do
-      local group = {}
-      for number = 1, #fields, 2 do group[fields[number]] = fields[number + 1] end
-      if group.name == ARGV[1] then
-        local last = '(' .. group['last-delivered-id']
-        lag = lag + group.pending + #redis.call('XRANGE', key, last, '+', 'COUNT', ARGV[2])
-      end
-    end
+local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
+if groups.err then return 0 end
+for _, fields in ipairs(groups) do
+  local group = {}
+  for number = 1, #fields, 2 do group[fields[number]] = fields[number + 1] end
+  if group.name == ARGV[1] then
+    local last = '(' .. group['last-delivered-id']
+    return group.pending + #redis.call('XRANGE', KEYS[1], last, '+', 'COUNT', ARGV[2])
   end
 end
-return lag
+return 0
 """
 _REPLACE = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
@@ -221,13 +217,10 @@ class Streams:
     async def acknowledge(self, key: str, group: str, entry_ids: Sequence[bytes]) -> None:
         await self._call(self._redis.xack(key, group, *entry_ids))
 
-    async def lag(self, keys: Sequence[str], group: str) -> int:
-        """Entries of these streams that the group has not acknowledged; at most `_LAG_LIMIT` unread ones of
-        each are counted."""
-        if not keys:
-            return 0
+    async def lag(self, key: str, group: str) -> int:
+        """Entries that the group has not acknowledged; at most `_LAG_LIMIT` unread ones are counted."""
         with _answering():
-            return int(await self._lag(keys=keys, args=[group, _LAG_LIMIT]))
+            return int(await self._lag(keys=[key], args=[group, _LAG_LIMIT]))
 
     # -- sharing --------------------------------------------------------------------------------------
 
