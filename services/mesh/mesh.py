@@ -218,7 +218,7 @@ def _urls(settings: MeshSettings) -> dict[str, str]:
     return {
         "edge": edge,
         "page": "",
-        "rest": f"{edge}/api/v1/combat",
+        "rest": edge,
         "grpc": f"{host}:{settings.port}",
         "logs": str(settings.logs),
     }

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from services.edge.routes import prefixes
 from services.mesh.errors import StartError
 
 Event = dict[str, Any]
@@ -125,7 +126,7 @@ def _summary(event: Event) -> str:
     lines = [f"Ready in {event['seconds']:.1f} s.", ""]
     rows = {
         "page": event["page"],
-        "REST": event["rest"],
+        "REST": f"{event['rest']}  {' '.join(prefixes())}",
         "gRPC": event["grpc"],
         "database": event["database"],
         "redis": event["redis"],

@@ -61,8 +61,8 @@ def services(workers: int) -> list[Service]:
             environment=_AT_LEISURE,
             background=True,
         ),
-        # Beside: the turn of its relay, and one to spare.
-        Service(name="progression", package="progression", pool=10, beside=2),
+        # Beside: the turn of its relay.
+        Service(name="progression", package="progression", pool=10, beside=1),
     ]
 
 

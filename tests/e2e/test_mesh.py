@@ -275,7 +275,7 @@ def test_detached_it_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
     )
     try:
         assert started.returncode == 0, started.stderr
-        assert f"http://localhost:{port}/api/v1/combat" in started.stdout
+        assert f"http://localhost:{port}  /api/ /paragon/" in started.stdout
         state = json.loads(run("status", "--json", "--data", tmp_path).stdout)
         members = family(state["pid"])
     finally:
