@@ -8,7 +8,7 @@ one that Redis carries out late, after the declaration, changes nothing.
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -30,15 +30,21 @@ _FAULTS = (RedisError, OSError, TimeoutError)
 _TURNS = 3
 _log = structlog.get_logger()
 
-# An entry is the generation (26 characters), the version (19 digits), the state. Answers the present
-# generation; nothing is written when it is not the one that was meant, or a newer version is there.
+# An entry is the generation (26 characters), the version (19 digits), the state. Keys: the generation, the
+# entries. Arguments: the generation that is meant, the lifetime, a message and its channel (empty: none),
+# then version and state of each. Answers the present generation; when it is another one, nothing is written.
+# An entry of a newer version stays.
 _WRITE = """
 local generation = redis.call('GET', KEYS[1]) or ''
 if generation ~= ARGV[1] then return generation end
-local held = redis.call('GET', KEYS[2])
-if not held or string.sub(held, 1, 26) ~= generation or string.sub(held, 27, 45) < ARGV[2] then
-  redis.call('SET', KEYS[2], generation .. ARGV[2] .. ARGV[3], 'PX', ARGV[4])
+for number = 2, #KEYS do
+  local version, state = ARGV[2 * number + 1], ARGV[2 * number + 2]
+  local held = redis.call('GET', KEYS[number])
+  if not held or string.sub(held, 1, 26) ~= generation or string.sub(held, 27, 45) < version then
+    redis.call('SET', KEYS[number], generation .. version .. state, 'PX', ARGV[2])
+  end
 end
+if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], ARGV[3]) end
 return generation
 """
 
@@ -59,6 +65,7 @@ class Cache:
 
     def __init__(self, redis: Redis, *, seconds: float, retry_s: float) -> None:
         self._redis = redis
+        self._write = redis.register_script(_WRITE)
         self._lifetime_ms = int(seconds * 1000)
         self._retry_s = retry_s
         # Empty: to be declared. An earlier process may have died between a commit and writing it here.
@@ -110,8 +117,9 @@ class Cache:
             self._lost(error)
 
     async def put(self, characters: Sequence[Character]) -> None:
-        """What was committed. When this returns nobody reads an older state; only when this process did not
-        reach Redis, others that do may, until it does (see `recover`) or the entry's end."""
+        """What was committed, each character once. When this returns nobody reads an older state; only when
+        this process did not reach Redis, others that do may, until it does (see `recover`) or the entry's
+        end."""
         try:
             for _ in range(_TURNS):
                 generation = await self._declared()
@@ -140,25 +148,16 @@ class Cache:
             await asyncio.sleep(self._retry_s)
             await self._declared()
 
-    async def _send(self, characters: Iterable[Character], generation: str, *, tell: bool) -> str:
+    async def _send(self, characters: Sequence[Character], generation: str, *, tell: bool) -> str:
         """Writes them, and says so to everybody who listens; answers the generation that Redis has."""
-        pipeline = self._redis.pipeline(transaction=False)
-        versions = {}
+        entries: list[str] = []
         for character in characters:
-            versions[character.character_id] = character.version
-            pipeline.eval(
-                _WRITE,
-                2,
-                _GENERATION,
-                _key(character.character_id),
-                generation,
-                f"{character.version:019}",
-                _encode(character),
-                self._lifetime_ms,
-            )
-        if tell:
-            pipeline.publish(CHANGES, json.dumps(versions))
-        present: bytes = (await pipeline.execute())[0]
+            entries += (f"{character.version:019}", _encode(character))
+        versions = {character.character_id: character.version for character in characters}
+        present: bytes = await self._write(
+            keys=[_GENERATION, *map(_key, versions)],
+            args=[generation, self._lifetime_ms, json.dumps(versions), CHANGES if tell else "", *entries],
+        )
         return present.decode()
 
     async def _declared(self) -> str:

@@ -41,7 +41,6 @@ from services.progression.schema import SCHEMA, migrations
 from services.progression.servicer import ProgressionServicer
 from services.progression.settings import ProgressionSettings
 from services.progression.statistics import Statistics
-from services.progression.store import ProgressionStore
 from services.progression.told import tell
 from services.progression.watch import Hub, Watch
 from services.progression.write_through import WriteThrough
@@ -66,7 +65,7 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
     bus = connect(settings)
     cache = Cache(redis, seconds=settings.cache_seconds, retry_s=settings.cache_retry_s)
     writing = WriteThrough(cache)
-    reader = Reader(database, ProgressionStore(), cache)
+    reader = Reader(database, cache, batch=settings.read_batch)
     history = History(database)
     hub = Hub(redis, history, limit=settings.max_watchers, poll_s=settings.watch_poll_s)
     ledger = Ledger(

@@ -13,15 +13,14 @@ from services.progression.cache import Cache
 from services.progression.domain.character import Character
 from services.progression.store import ProgressionStore
 
-_AT_ONCE = 200
-
 
 class Reader:
-    """Through the cache, else from the tables."""
+    """Through the cache, else from the tables; `batch` characters at once."""
 
-    def __init__(self, database: Database, store: ProgressionStore, cache: Cache) -> None:
+    def __init__(self, database: Database, cache: Cache, *, batch: int) -> None:
         self._database = database
-        self._store = store
+        self._store = ProgressionStore()
+        self._batch = batch
         self._cache = cache
         self._asked: dict[str, asyncio.Future[Character | None]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -49,7 +48,7 @@ class Reader:
     async def _run(self) -> None:
         """Until nobody waits."""
         while self._asked:
-            batch = {name: self._asked.pop(name) for name in list(self._asked)[:_AT_ONCE]}
+            batch = {name: self._asked.pop(name) for name in list(self._asked)[: self._batch]}
             try:
                 found = await self._read(list(batch))
             except Exception as error:

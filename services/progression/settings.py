@@ -21,6 +21,8 @@ class ProgressionSettings(Settings):
     ledger_waiting: int = Field(default=4096, ge=1)
     """Commands that may wait for a transaction. Over it: RESOURCE_EXHAUSTED, and nothing was done."""
 
+    read_batch: int = Field(default=200, ge=1)
+    """Characters that are read at once. More wait for the next look."""
     cache_seconds: float = Field(default=60, ge=1)
     """How long Redis keeps a character. Also the longest that a reader elsewhere can see an old state, should
     this process die, or lose its way to Redis, between a commit and telling it."""
