@@ -28,6 +28,16 @@ _log = structlog.get_logger()
 # SQLSTATE class 40: the transaction lost against another one and may be run again as it was.
 MAX_ATTEMPTS = 5
 _READY = 4
+_BY_KEY = {
+    # Whatever the server's default is: what is committed is on disk.
+    "synchronous_commit": "on",
+    # Rows are found by their keys. Without statistics, or with few rows, PostgreSQL would read whole tables;
+    # and it would think about that again each time.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 
 
 class NestedAcquireError(Exception):
@@ -66,8 +76,10 @@ class Database:
         waiting: int = 200,
         failures: int = 5,
         open_s: float = 1.0,
+        by_key: bool = False,
     ) -> Self:
         """Opens the pool; fails when the server cannot be reached. For the limits see the settings.
+        `by_key`: as `dedicated` says.
 
         Some connections are open from the start and for good: when another process has died, its work comes
         all at once, and must not wait for them.
@@ -79,20 +91,33 @@ class Database:
             timeout=wait_s,
             command_timeout=command_s,
             max_inactive_connection_lifetime=0,
+            server_settings=_BY_KEY if by_key else None,
+            reset=_as_it_is if by_key else None,
         )
         return cls(pool, wait_s, waiting, Breaker(failures=failures, open_s=open_s, changed=_told))
 
     @classmethod
     async def of(cls, settings: Settings) -> Self:
         """As the settings say."""
+        return await cls._of(settings, size=settings.database_pool)
+
+    @classmethod
+    async def dedicated(cls, settings: Settings) -> Self:
+        """A connection that nobody else takes, for one caller at a time whose statements find all their rows
+        by key and leave nothing on the connection. It is not reset after each use: that is a round trip."""
+        return await cls._of(settings, size=1, by_key=True)
+
+    @classmethod
+    async def _of(cls, settings: Settings, *, size: int, by_key: bool = False) -> Self:
         return await cls.connect(
             settings.database_url.get_secret_value(),
-            size=settings.database_pool,
+            size=size,
             wait_s=settings.database_wait_s,
             command_s=settings.database_command_s,
             waiting=settings.database_waiting,
             failures=settings.database_failures,
             open_s=settings.database_open_s,
+            by_key=by_key,
         )
 
     async def close(self) -> None:
@@ -222,6 +247,10 @@ _FAULTS = (
     asyncpg.TooManyConnectionsError,
     asyncpg.QueryCanceledError,
 )
+
+
+async def _as_it_is(_connection: asyncpg.Connection) -> None:
+    """Instead of asyncpg's reset."""
 
 
 def _cut(connection: Connection) -> None:

@@ -59,6 +59,7 @@ class _Waiting(NamedTuple):
 class Ledger:
     """One a process. Every method belongs to the event loop.
 
+    `database`: a dedicated one, since every answer waits for it: no other traffic should take its connection.
     `batch`: commands that one transaction takes at most. `waiting`: commands that may wait for one. `tell`:
     what other services hear of each event; it goes to the outbox with it.
     """

@@ -61,6 +61,7 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
     """
     definitions = installed(settings)
     database = await Database.of(settings)
+    ledgers = await Database.dedicated(settings)
     redis = connect_redis(settings)
     bus = connect(settings)
     cache = Cache(redis, seconds=settings.cache_seconds, retry_s=settings.cache_retry_s)
@@ -69,7 +70,7 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
     history = History(database)
     hub = Hub(redis, history, limit=settings.max_watchers, poll_s=settings.watch_poll_s)
     ledger = Ledger(
-        database, definitions, tell=tell, batch=settings.ledger_batch, waiting=settings.ledger_waiting
+        ledgers, definitions, tell=tell, batch=settings.ledger_batch, waiting=settings.ledger_waiting
     )
     ledger.listeners += [writing.told, hub.told]
     relay = Relay(database, Outbox(SCHEMA), bus, RelayLimits.of(settings))
@@ -125,6 +126,7 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
         await drain()
         await bus.close()
         await redis.aclose()
+        await ledgers.close()
         await database.close()
 
 

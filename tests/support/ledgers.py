@@ -55,7 +55,7 @@ async def ledger(
     url: str, *, active: str = "default-1", tell: Tell = tell, **limits: int
 ) -> AsyncIterator[Ledger]:
     """A running one with connections of its own, as a process has it."""
-    database = await Database.connect(url, size=2, wait_s=5, command_s=10)
+    database = await Database.connect(url, size=1, wait_s=5, command_s=10, by_key=True)
     running = Ledger(database, definitions(active), tell=tell, **limits)
     running.start()
     try:

@@ -135,6 +135,21 @@ async def test_one_that_fails_leaves_the_others_alone(one: Ledger, database: Dat
     await check(database)
 
 
+async def test_a_batch_is_six_round_trips(one: Ledger, database: Database) -> None:
+    """BEGIN and COMMIT among them; one more when there are events to look up. However many commands."""
+    sent: list[str] = []
+    requests = [Request(f"c{n}", experience=10**6, mastery=99, key=f"k{n}") for n in range(256)]
+    await ask(one, Request("c0", experience=1, mastery=9, key="first"))
+    async with one._database.connection() as connection:
+        connection.add_query_logger(lambda record: sent.append(record.query))
+    await ask(one, *requests)
+    assert (len(sent), sent[0], sent[-1]) == (6, "BEGIN;", "COMMIT;")
+    assert await value(database, "SELECT count(*) FROM progression.characters") == 256
+    sent.clear()
+    await ask(one, replace(requests[0], key="", event="e"), replace(requests[1], key="again"))
+    assert len(sent) == 7
+
+
 # -- repetitions ----------------------------------------------------------------------------------------
 
 
