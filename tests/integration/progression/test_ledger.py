@@ -335,9 +335,9 @@ async def test_too_many_that_wait_are_turned_away(database_url: str, database: D
 
 async def test_whoever_stops_waiting_spoils_nothing(one: Ledger, database: Database) -> None:
     requests = [Request(f"c{n}", experience=10, key=f"k{n}") for n in range(6)]
-    tasks = [asyncio.create_task(one.run(request.command())) for request in requests]
     async with database.connection() as connection, connection.transaction():
         await connection.execute("LOCK TABLE progression.event_store")
+        tasks = [asyncio.create_task(one.run(request.command())) for request in requests]
         while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
             pass
         for task in tasks[::2]:
