@@ -7,11 +7,12 @@ import json
 import os
 import re
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from arenamesh.client import ExperienceAward, Mesh, connect
+from arenamesh.client import Backoff, ExperienceAward, Mesh, connect
 from arenamesh.client.errors import NotFound
 from arenamesh.combat.v1 import session_pb2
 from arenamesh.progression.v1 import history_pb2
@@ -80,7 +81,7 @@ async def test_a_kill_raises_experience_visibly(bot_mesh: Supervisor, page: Page
     await page.wait_for_selector("#progress[data-experience]", timeout=LOOK_MS)
     panel = page.locator("#progress")
     name = await panel.get_attribute("data-character")
-    assert await page.get_by_label("Follow").input_value() == name
+    assert await page.get_by_label("Progress of").input_value() == name
     before = int(await panel.get_attribute("data-experience") or "0")
     bar = await page.get_by_label("Experience in the level").evaluate("bar => bar.value")
     await page.wait_for_function(
@@ -105,6 +106,12 @@ async def test_a_kill_raises_experience_visibly(bot_mesh: Supervisor, page: Page
         "name => document.getElementById('progress').dataset.character === name", arg=chosen, timeout=LOOK_MS
     )
     assert problems == []
+
+    os.kill(bot_mesh.part("progression")["pid"], signal.SIGKILL)
+    patient = Backoff(max_s=0.5, attempts=100)
+    async with connect(bot_mesh.target, token=token("studio", "service"), backoff=patient) as studio:
+        await studio.progression.award(ExperienceAward(character_id=chosen, source="a.comfort", experience=5))
+    await page.wait_for_selector("#progress .gains :has-text('+5 · comfort')", timeout=LOOK_MS)
 
 
 async def test_the_kills_that_were_told_are_the_experience_that_was_given(bot_mesh: Supervisor) -> None:

@@ -20,7 +20,7 @@ export class Panel implements Listener {
   /** Fills `box`. `onFollow` is called when a person chooses somebody. */
   constructor(box: HTMLElement, onFollow: (name: string) => void) {
     this.#box = box;
-    this.#follow.ariaLabel = "Follow";
+    this.#follow.ariaLabel = "Progress of";
     this.#follow.addEventListener("change", () => onFollow(this.#follow.value));
     this.#problem.role = "status";
     this.#bar.ariaLabel = "Experience in the level";

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from arenamesh.events.v1 import combat_pb2, liveops_pb2
 from arenamesh.events.v1.envelope_pb2 import Envelope
 from google.protobuf.message import Message as Data
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.chassis.bus.port import Message
 from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgument
@@ -50,6 +53,17 @@ def ended(reason: str = "time_limit") -> Envelope:
         session_id="m", session_type="duel", end_reason=reason, results=results
     )
     return said("combat.session_ended", data)
+
+
+def boss(**fields: object) -> Envelope:
+    return said("liveops.boss_kill", liveops_pb2.LiveopsBossKill(player_id="ann", **fields))  # type: ignore[arg-type]
+
+
+def gift() -> Envelope:
+    given = liveops_pb2.LiveopsProgression(
+        player_id="ann", character_id="mage", experience=300, mastery_type="raid", mastery_experience=300
+    )
+    return said("liveops.progression", given)
 
 
 class Paid:
@@ -122,11 +136,11 @@ def test_an_aborted_match_is_nobodys() -> None:
             Earned("ann", "ann", given=Gain(5)),
         ),
         (
-            said("liveops.boss_kill", liveops_pb2.LiveopsBossKill(player_id="ann", boss_level=70)),
+            boss(boss_level=70),
             Earned("ann", "ann", ("killer",), content_level=70),
         ),
         (
-            said("liveops.boss_kill", liveops_pb2.LiveopsBossKill(player_id="ann")),
+            boss(),
             Earned("ann", "ann", ("killer",)),
         ),
         (
@@ -155,11 +169,11 @@ def test_what_gives_nothing_is_passed_over_whatever_it_says(type_: str) -> None:
         (kill(killer_id="a b"), "player_id"),
         (kill(assist_id="x" * 65), "player_id"),
         (
-            said("liveops.boss_kill", liveops_pb2.LiveopsBossKill(player_id="a", character_id="é")),
+            boss(character_id="é"),
             "character_id",
         ),
         (
-            said("liveops.boss_kill", liveops_pb2.LiveopsBossKill(player_id="a", boss_level=-1)),
+            boss(boss_level=-1),
             "boss_level",
         ),
         (
@@ -184,6 +198,30 @@ def test_damaged_data_is_an_error() -> None:
     envelope.data.value = b"\xff\xff"
     with pytest.raises(InvalidArgument, match="CombatKill"):
         earned(envelope)
+
+
+READ = ("combat.kill", "combat.session_ended", *(f"liveops.{name}" for name in ("progression", "boss_kill")))
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(READ), st.data())
+def test_whatever_comes_is_read_or_refused(type_: str, data: st.DataObject) -> None:
+    """Any bytes, and what a producer wrote with some of them changed."""
+    sound = next(each for each in (kill(assist_id="cid"), ended(), boss(), gift()) if each.type == type_)
+    value = bytearray(sound.data.value)
+    for position in data.draw(st.lists(st.integers(0, len(value) - 1), max_size=4)):
+        value[position] = data.draw(st.integers(0, 255))
+    sound.data.value = bytes(value) if data.draw(st.booleans()) else data.draw(st.binary(max_size=40))
+    try:
+        found = earned(sound)
+    except InvalidArgument as error:
+        assert error.reason == "EVENT_MALFORMED"
+    else:
+        assert len({each.character_id for each in found}) == len(found)
+        for each in found:
+            assert re.fullmatch("[A-Za-z0-9_.:@-]{1,64}", each.player_id)
+            assert re.fullmatch("[A-Za-z0-9_.:@-]{1,64}", each.character_id)
+            assert bool(each.roles) != (each.given is not None)
 
 
 # -- paying -------------------------------------------------------------------------------------------
