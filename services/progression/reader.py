@@ -5,6 +5,7 @@ not there. So reads cost less the more there are, and take one or two round trip
 """
 
 import asyncio
+from contextvars import Context
 
 from services.chassis.auth import Principal
 from services.chassis.db import Database
@@ -42,7 +43,8 @@ class Reader:
             loop = asyncio.get_running_loop()
             future = self._asked[character_id] = loop.create_future()
             if self._task is None or self._task.done():
-                self._task = loop.create_task(self._run())
+                # Its own context: what it logs must not appear under whichever call came first.
+                self._task = loop.create_task(self._run(), context=Context())
         return await asyncio.shield(future)
 
     async def _run(self) -> None:
