@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from services.chassis.bus.port import Message
 from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgument
+from services.chassis.metrics import PROGRESSION_AWARDS_REFUSED
 from services.progression.batch import Command
 from services.progression.domain.character import Character, applied
 from services.progression.domain.curve import load_curves
@@ -67,18 +68,21 @@ def gift() -> Envelope:
 
 
 class Paid:
-    """In place of the ledger: decides at once, on characters that it keeps."""
+    """In place of the ledger: decides at once, on characters that it keeps; twice, as after a conflict."""
 
     def __init__(self) -> None:
         self.characters: dict[str, Character] = {}
         self.commands: list[Command] = []
+        self.events: list[Event] = []
 
     async def run(self, command: Command) -> bytes:
         self.commands.append(command)
         before: Mapping[str, Character | None] = {
             name: self.characters.get(name) for name in command.character_ids
         }
+        command.decide(before, NOW)
         for name, event in command.decide(before, NOW):
+            self.events.append(event)
             self.characters[name] = applied(self.characters.get(name), name, event, NOW)
         return command.answer(self.characters, [])
 
@@ -96,6 +100,10 @@ def test_a_kill_is_the_killers_and_the_assistants() -> None:
         Earned("ann", "ann", ("killer",)),
         Earned("cid", "cid", ("assist",)),
     ]
+
+
+def test_who_did_both_is_paid_for_both() -> None:
+    assert earned(kill(assist_id="ann")) == [Earned("ann", "ann", ("killer", "assist"))]
 
 
 def test_nobody_is_paid_for_a_friend() -> None:
@@ -259,6 +267,17 @@ async def test_a_character_is_paid_by_its_own_definition() -> None:
     assert paid.characters["cid"].base_experience == DEFAULT.gain("combat.kill", "assist").experience
 
 
+async def test_a_boss_far_above_is_worth_less_than_one_at_hand() -> None:
+    given = []
+    for level in (1, 70):
+        paid = Paid()
+        await hear(paid, boss(boss_level=level))
+        (awarded,) = (event for event in paid.events if isinstance(event, ExperienceAwarded))
+        assert [each.name for each in awarded.multipliers] == ["level_difference"]
+        given.append(awarded.experience)
+    assert given[0] == DEFAULT.gain("liveops.boss_kill", "killer").experience > given[1] > 0
+
+
 async def test_who_gets_nothing_does_not_begin() -> None:
     paid = Paid()
     await hear(paid, ended(), Definitions(replace(DEFAULT, awards={}), INSTALLED))
@@ -269,7 +288,10 @@ async def test_who_gets_nothing_does_not_begin() -> None:
 async def test_one_who_cannot_take_it_keeps_it_from_nobody_else() -> None:
     paid = Paid()
     paid.characters["ben"] = applied(None, "ben", Enrolled("somebody-else", "default-1"), NOW)
+    refused = PROGRESSION_AWARDS_REFUSED.labels("CHARACTER_OWNER_DIFFERS")._value
+    before = refused.get()
     await hear(paid, ended())
+    assert refused.get() == before + 1
     assert paid.characters["ben"].version == 1
     assert {name for name, one in paid.characters.items() if one.base_experience} == {"ann", "cid"}
 
