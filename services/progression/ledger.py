@@ -49,6 +49,8 @@ appended, in order. Must not wait."""
 _log = structlog.get_logger()
 _MAX_RUNS = 10
 """Of a batch that keeps losing against other processes."""
+_EACH = 4
+"""Characters and events of a command, on average, for which there is room in a transaction."""
 
 
 class _Waiting(NamedTuple):
@@ -60,8 +62,9 @@ class Ledger:
     """One a process. Every method belongs to the event loop.
 
     `database`: a dedicated one, since every answer waits for it: no other traffic should take its connection.
-    `batch`: commands that one transaction takes at most. `waiting`: commands that may wait for one. `tell`:
-    what other services hear of each event; it goes to the outbox with it.
+    `batch`: commands that one transaction takes at most; fewer when they ask for more than _EACH characters
+    or decide more than _EACH events on average, so that none takes long. `waiting`: commands that may wait for
+    one. `tell`: what other services hear of each event; it goes to the outbox with it.
     """
 
     def __init__(
@@ -157,10 +160,12 @@ class Ledger:
     def _take(self) -> list[_Waiting]:
         """The next ones, without those whose callers have gone."""
         batch: list[_Waiting] = []
-        while self._queue and len(batch) < self._batch:
+        characters = 0
+        while self._queue and len(batch) < self._batch and characters < self._batch * _EACH:
             waiting = self._queue.popleft()
             if not waiting.answer.done():
                 batch.append(waiting)
+                characters += len(waiting.command.character_ids)
         PROGRESSION_LEDGER_WAITING.set(len(self._queue))
         return batch
 
@@ -182,8 +187,9 @@ class Ledger:
             raise
         self._commit_s = clock.monotonic_s() - begin
         PROGRESSION_COMMIT_SECONDS.observe(self._commit_s)
-        PROGRESSION_COMMIT_COMMANDS.observe(len(batch))
-        for waiting, outcome in zip(batch, outcomes, strict=True):
+        PROGRESSION_COMMIT_COMMANDS.observe(len(outcomes))
+        self._queue.extendleft(reversed(batch[len(outcomes) :]))
+        for waiting, outcome in zip(batch, outcomes, strict=False):
             if isinstance(outcome, BaseException):
                 _fail(waiting, outcome)
             elif not waiting.answer.done():
@@ -200,7 +206,8 @@ class Ledger:
         await self._commit(batch[half:])
 
     async def _persist(self, commands: Sequence[Command]) -> list[bytes | Exception]:
-        """The answer or the error of each, when all is durable."""
+        """The answer or the error of each, when all is durable; of the first ones, when they decided so much
+        that the others have to wait for the next transaction."""
         for _ in range(_MAX_RUNS - 1):
             try:
                 return await self._attempt(commands)
@@ -220,7 +227,11 @@ class Ledger:
         self, connection: Connection, commands: Sequence[Command]
     ) -> tuple[Batch, list[bytes | Exception], list[Character]]:
         batch = await self._load(connection, commands)
-        outcomes = [_outcome(batch, command) for command in commands]
+        outcomes = []
+        for command in commands:
+            outcomes.append(_outcome(batch, command))
+            if len(batch.recorded) >= self._batch * _EACH:
+                break
         changed = batch.changed(self._levels)
         changes = batch.changes(changed)
         # Those whose locks every transaction may want come last, so that they are held for the shortest.

@@ -18,9 +18,9 @@ from services.chassis.db import Database, DatabaseUnavailable
 from services.chassis.errors import FailedPrecondition, NotFound, Overloaded, Unavailable
 from services.chassis.metrics import DATABASE_RETRIES, PROGRESSION_LEDGER_RERUNS
 from services.progression.domain.award import Award, award
-from services.progression.domain.character import Character
+from services.progression.domain.character import Character, applied
 from services.progression.domain.events import Event
-from services.progression.ledger import Ledger, Recorded
+from services.progression.ledger import Command, Ledger, Recorded
 from tests.support.ledgers import Request, check, definitions, ledger
 
 
@@ -331,6 +331,32 @@ async def test_too_many_that_wait_are_turned_away(database_url: str, database: D
     assert len(shed) == 15
     assert {(each.reason, bool(each.retry_after_s)) for each in shed} == {("LEDGER_OVERLOADED", True)}
     assert await value(database, "SELECT count(*) FROM progression.characters") == 5
+
+
+async def test_much_at_once_is_spread_over_transactions(database_url: str, database: Database) -> None:
+    """Four commands of ten events each, where there is room for sixteen; then for few characters."""
+
+    def many(name: str) -> Command:
+        def decide(characters: Mapping[str, Character | None], now: datetime) -> Sequence[tuple[str, Event]]:
+            character, events = characters[name], []
+            for _ in range(9):
+                for event in award(definitions().active, character, Award(name, "", "test", 1)):
+                    character = applied(character, name, event, now)
+                    events.append((name, event))
+            return events
+
+        return replace(Request(name).command(), decide=decide)
+
+    async with ledger(database_url, batch=4) as running:
+        commands = [many(f"c{n}") for n in range(4)]
+        assert await asyncio.gather(*map(running.run, commands)) == [b"10 10"] * 4
+        transactions = "SELECT count(DISTINCT xmin::text) FROM progression.event_store"
+        assert await value(database, transactions) == 2
+        wide = [replace(each, character_ids=(*each.character_ids, *"abcdefg")) for each in commands]
+        wide = [replace(each, answer=lambda _characters, recorded: b"%d" % len(recorded)) for each in wide]
+        assert await asyncio.gather(*map(running.run, wide)) == [b"9"] * 4
+        assert await value(database, transactions) == 4
+    await check(database)
 
 
 async def test_whoever_stops_waiting_spoils_nothing(one: Ledger, database: Database) -> None:
