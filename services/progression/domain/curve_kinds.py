@@ -8,8 +8,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from services.progression.domain.roots import floor_root
+
+# The level of an amount is asked for several times for each change of it, and again when it is read.
+REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class LevelCurve(ABC):
         self.name = span.name
         self.first_level = span.first_level
         self.last_level = span.last_level
+        self._found = lru_cache(REMEMBERED)(self._level)
 
     def total(self, level: int) -> int:
         """Raises ValueError: there is no such level."""
@@ -42,7 +47,7 @@ class LevelCurve(ABC):
         """Raises ValueError: experience is negative."""
         if experience < 0:
             raise ValueError(f"{self.name}: experience must not be negative, as {experience} is")
-        return self._level(experience)
+        return self._found(experience)
 
     @abstractmethod
     def _total(self, level: int) -> int: ...

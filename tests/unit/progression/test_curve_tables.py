@@ -93,7 +93,7 @@ TRAPS = {
         diablo3,
     ),
     "experience as a float": Trap(
-        "curve_kinds", "return self._level(experience)", "return self._level(int(float(experience)))", diablo3
+        "curve_kinds", "return self._found(experience)", "return self._found(int(float(experience)))", diablo3
     ),
     "totals that wrap in 64 bits": Trap(
         "curve_kinds", TOTAL, "return (self._total(level) + 2**63) % 2**64 - 2**63", diablo3
