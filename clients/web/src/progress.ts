@@ -35,6 +35,7 @@ export async function watchProgress(
     try {
       const asked = version === undefined ? { characterId } : { characterId, afterVersion: version };
       for await (const { event, progress } of progression.watchProgress(asked, { signal })) {
+        if (signal.aborted) return; // what had come already is of somebody else by now
         if (!progress) continue;
         heard = true;
         version = event?.version ?? progress.version;

@@ -78,6 +78,11 @@ describe("watchProgress", () => {
     expect(asked).toEqual([undefined, 9n, undefined]);
   });
 
+  test("nothing is told any more once somebody else is followed", async () => {
+    const { told } = await heard([[at(1n), at(2n), at(3n)]], 1);
+    expect(told).toEqual([1n]);
+  });
+
   test("who may not watch is told so, once", async () => {
     const { client, asked } = served([[new ConnectError("not yours", Code.PermissionDenied)]]);
     const problems: string[] = [];
