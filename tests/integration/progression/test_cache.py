@@ -224,6 +224,33 @@ async def test_what_was_answered_is_what_every_process_reads(database_url: str, 
         await on(6)
 
 
+async def test_no_read_is_older_than_an_answer_before_it(database_url: str, redis: RedisServer) -> None:
+    """Two processes change and read the same characters at once, and a third declares all the time that no
+    entry counts any more."""
+    asked = limits(database_url, redis) | {"cache_timeout_s": 10}  # a busy machine is not one without Redis
+    async with progression(**asked) as one, progression(**asked) as other, _client(redis) as client:
+        newest, third = {"ada": 0, "ben": 0}, cache_of(client)
+
+        async def change(server: Progression) -> None:
+            for number in range(30):
+                name = ("ada", "ben")[number % 2]
+                version = (await server.award(name, 1)).version
+                newest[name] = max(newest[name], version)
+
+        async def look(server: Progression, name: str) -> None:
+            while newest[name] < 31:
+                known = newest[name]
+                if known:
+                    assert (await server.paragon(name)).version >= known
+                    await third.renew()
+                else:
+                    await asyncio.sleep(0)
+
+        looks = [look(server, name) for server in (one, other) for name in newest]
+        async with asyncio.timeout(30):
+            await asyncio.gather(change(one), change(other), *looks)
+
+
 async def test_what_one_could_not_write_no_other_reads_for_long(
     database_url: str, redis: RedisServer
 ) -> None:
