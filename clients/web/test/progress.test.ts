@@ -2,7 +2,8 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { describe, expect, test, vi } from "vitest";
 
-import { HistoryEventSchema } from "../src/gen/arenamesh/progression/v1/history_pb.js";
+import type { Progression } from "../src/api.js";
+import { HistoryEventSchema, type Progress } from "../src/gen/arenamesh/progression/v1/history_pb.js";
 import { ProgressionService, WatchProgressResponseSchema } from "../src/gen/arenamesh/progression/v1/service_pb.js";
 import { amount, gains, share, watchProgress } from "../src/progress.js";
 
@@ -78,8 +79,20 @@ describe("watchProgress", () => {
     expect(asked).toEqual([undefined, 9n, undefined]);
   });
 
-  test("nothing is told any more once somebody else is followed", async () => {
-    const { told } = await heard([[at(1n), at(2n), at(3n)]], 1);
+  test("nothing that had come already is told once somebody else is followed", async () => {
+    async function* watch() {
+      for (const version of [1n, 2n, 3n]) yield create(WatchProgressResponseSchema, at(version));
+    }
+    const abort = new AbortController();
+    const told: bigint[] = [];
+    const listener = {
+      progress: ({ version }: Progress) => {
+        told.push(version);
+        abort.abort();
+      },
+      problem: () => undefined,
+    };
+    await watchProgress({ watchProgress: watch } as unknown as Progression, "ada", listener, abort.signal);
     expect(told).toEqual([1n]);
   });
 
