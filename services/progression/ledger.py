@@ -52,6 +52,9 @@ _MAX_RUNS = 10
 _EACH = 4
 """Characters and events of a command, on average, for which there is room in a transaction."""
 
+_OF_A_COMMAND = {"22", "23", "54"}
+"""Classes of SQLSTATE: values, constraints and sizes. Others, such as a full disk, no command has caused."""
+
 
 class _Waiting(NamedTuple):
     command: Command
@@ -63,8 +66,8 @@ class Ledger:
 
     `database`: a dedicated one, since every answer waits for it: no other traffic should take its connection.
     `batch`: commands that one transaction takes at most; fewer when they ask for more than _EACH characters
-    or decide more than _EACH events on average, so that none takes long. `waiting`: commands that may wait for
-    one. `tell`: what other services hear of each event; it goes to the outbox with it.
+    or decide more than _EACH events on average, so that none takes long. `waiting`: commands that may wait
+    for one. `tell`: what other services hear of each event; it goes to the outbox with it.
     """
 
     def __init__(
@@ -120,7 +123,8 @@ class Ledger:
             DomainError: what the command decided. Nothing of it happened.
             FailedPrecondition: IDEMPOTENCY_KEY_REUSED.
             Overloaded: LEDGER_OVERLOADED, too many wait. Nothing happened.
-            Unavailable: LEDGER_CLOSED, nothing happened; DATABASE_UNAVAILABLE, it may have happened or not.
+            Unavailable: LEDGER_CLOSED, LEDGER_UNAVAILABLE, nothing happened; DATABASE_UNAVAILABLE, it may
+                have happened or not.
         """
         if self._closing or self._task is None:
             raise _closed(elsewhere=True)
@@ -179,7 +183,12 @@ class Ledger:
                 _fail(waiting, error)
             return
         except Exception as error:
-            await self._isolate(batch, error)
+            if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] not in _OF_A_COMMAND:
+                _log.error("commit refused", error=repr(error))
+                for waiting in batch:
+                    _fail(waiting, _refused())
+            else:
+                await self._isolate(batch, error)
             return
         except BaseException:
             for waiting in batch:
@@ -297,3 +306,7 @@ def _closed(*, elsewhere: bool = False) -> Unavailable:
     return Unavailable(
         "This process is stopping.", reason="LEDGER_CLOSED", retry_after_s=0.5, elsewhere=elsewhere
     )
+
+
+def _refused() -> Unavailable:
+    return Unavailable("Changes cannot be written now.", reason="LEDGER_UNAVAILABLE", retry_after_s=0.5)

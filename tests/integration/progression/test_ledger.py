@@ -413,6 +413,25 @@ async def test_an_answer_that_is_lost_is_asked_for_again(
     await check(database)
 
 
+async def test_a_server_that_takes_no_writes_is_nobodys_fault(one: Ledger, database: Database) -> None:
+    """Everybody is told to come again, after one attempt."""
+    sent: list[str] = []
+
+    async def writable(yes: bool) -> None:
+        async with one._database.connection() as connection:
+            await connection.execute(f"SET default_transaction_read_only = {'off' if yes else 'on'}")
+            connection.add_query_logger(lambda record: sent.append(record.query))
+
+    requests = [Request(f"c{n}", experience=1, key=f"k{n}") for n in range(16)]
+    await writable(False)
+    sent.clear()
+    assert {reason(outcome) for outcome in await ask(one, *requests)} == {"LEDGER_UNAVAILABLE"}
+    assert sum(query.startswith("BEGIN") for query in sent) == 1
+    await writable(True)
+    assert await ask(one, *requests) == [b"2 2"] * 16
+    await check(database)
+
+
 async def test_a_listener_that_fails_keeps_nobody_waiting(one: Ledger) -> None:
     def broken(_characters: Sequence[Character], _recorded: Sequence[Recorded]) -> None:
         raise ZeroDivisionError
