@@ -76,6 +76,8 @@ class Process:
         """Asks it to stop, then makes it. False: it had to be killed."""
         asked = True
         if self.exit_code is None:
+            if self.program.background:
+                self._be_nice(0)
             with contextlib.suppress(ProcessLookupError):
                 self._child.send_signal(self.program.stop_signal)
             try:
@@ -92,10 +94,14 @@ class Process:
             os.killpg(self._child.pid, signal.SIGKILL)
 
     def step_back(self) -> None:
-        """Lets everybody else on the machine go first. Where Linux shares the processors out by session, a
-        program's own niceness says nothing, and its session has another; elsewhere there is no such file."""
+        """Lets everybody else on the machine go first."""
+        self._be_nice(19)
+
+    def _be_nice(self, niceness: int) -> None:
+        # Where Linux shares the processors out by session, a program's own niceness says nothing, and its
+        # session has another; elsewhere there is no such file. Only root may make it less.
         with contextlib.suppress(OSError):
-            Path(f"/proc/{self.pid}/autogroup").write_text("19")
+            Path(f"/proc/{self.pid}/autogroup").write_text(str(niceness))
 
     def last_words(self) -> str:
         """The end of what this run wrote."""
