@@ -1,6 +1,6 @@
 """Commands decided together, one after the other on what the earlier ones left. Pure: knows no database."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -68,6 +68,7 @@ class Batch:
         self._at = at
         self._tell = tell
         self._characters = {name: row.character for name, row in rows.items()}
+        self._repeated: set[str] = set()
         self.recorded: list[Recorded] = []
         self.requests: list[str] = []
         """The idempotency key of each of `recorded`; empty: none."""
@@ -83,7 +84,9 @@ class Batch:
             return b""
         key = command.key
         if key is not None and key.name in self._known:
-            return self._known[key.name].to(key)
+            answer = self._known[key.name].to(key)
+            self._repeated.update(command.character_ids)
+            return answer
         after, recorded, envelopes = self._decide(command)
         answer = command.answer(after, recorded)
         self._characters.update(after)
@@ -120,6 +123,12 @@ class Batch:
             for name, character in sorted(self._characters.items())
             if name not in self._rows or character.version != self._rows[name].character.version
         ]
+
+    def spoken_of(self, changed: Iterable[Row]) -> list[Character]:
+        """Those that `changed`, and those of answers that are given again: who gave them first may have died
+        before anybody was told."""
+        names = {row.character.character_id for row in changed} | self._repeated
+        return [self._characters[name] for name in sorted(names) if name in self._characters]
 
     def _created(self, name: str) -> datetime:
         return self._rows[name].created_at if name in self._rows else self._at

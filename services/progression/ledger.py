@@ -44,8 +44,8 @@ GROUP = "progression"
 """Of the events that come in."""
 
 Listener = Callable[[Sequence[Character], Sequence[Recorded]], None]
-"""Told after each commit, before anybody has an answer of it: the characters as they are now, and what was
-appended, in order. Must not wait."""
+"""Told after each commit, before anybody has an answer of it: the characters that were changed, or spoken of
+by an answer that is given again, as they are now, and what was appended, in order. Must not wait."""
 _log = structlog.get_logger()
 _MAX_RUNS = 10
 """Of a batch that keeps losing against other processes."""
@@ -225,11 +225,11 @@ class Ledger:
         return await self._attempt(commands)
 
     async def _attempt(self, commands: Sequence[Command]) -> list[bytes | Exception]:
-        batch, outcomes, changed = await self._database.transaction(
+        batch, outcomes, characters = await self._database.transaction(
             lambda connection: self._transact(connection, commands)
         )
-        if changed:
-            self._tell_listeners(changed, batch.recorded)
+        if characters:
+            self._tell_listeners(characters, batch.recorded)
         return outcomes
 
     async def _transact(
@@ -257,7 +257,7 @@ class Ledger:
         if parts:
             text, arguments = together(parts)
             await connection.execute(text, *arguments)
-        return batch, outcomes, [row.character for row in changed]
+        return batch, outcomes, batch.spoken_of(changed)
 
     async def _load(self, connection: Connection, commands: Sequence[Command]) -> Batch:
         """Locks and loads what the commands need. Keys and events are looked up after the locks: whoever

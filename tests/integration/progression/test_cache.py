@@ -16,6 +16,7 @@ from services.progression.domain.events import ATTRIBUTES
 from tests.support import redis as redis_server
 from tests.support.progression import Progression, progression
 from tests.support.redis import RedisServer
+from tests.support.tokens import game_server
 from tests.support.waiting import eventually
 
 RETRY_S = 0.05
@@ -249,6 +250,22 @@ async def test_no_read_is_older_than_an_answer_before_it(database_url: str, redi
         looks = [look(server, name) for server in (one, other) for name in newest]
         async with asyncio.timeout(30):
             await asyncio.gather(change(one), change(other), *looks)
+
+
+async def test_an_answer_given_again_is_what_is_read(database_url: str, redis: RedisServer) -> None:
+    """Who gave it first died after its commit, before Redis was told."""
+    asked = limits(database_url, redis) | {"cache_timeout_s": 10}
+    keyed = (*game_server(), ("idempotency-key", "k-1"))
+    async with progression(**asked) as one, progression(**asked) as other, _client(redis) as client:
+        await _heeded(one, other)  # none of them declares a generation any more
+        await one.award("ada", 1)
+        before = await client.get("{progression}:character:ada")
+        assert isinstance(before, bytes)
+        first = await one.award("ada", 1, metadata=keyed)
+        await client.set("{progression}:character:ada", before)
+        assert (await other.paragon("ada")).version == 2
+        assert await other.award("ada", 1, metadata=keyed) == first
+        assert (await other.paragon("ada")).version == first.version == 3
 
 
 async def test_what_one_could_not_write_no_other_reads_for_long(
