@@ -68,13 +68,12 @@ def results(begin: int, end: int) -> Iterator[Result]:
     collecting = gc.isenabled()
     gc.disable()
     gc.collect()
-    gc.freeze()  # what was there before stays; the collector need not look at it
+    gc.freeze()  # what was there before stays, and the collector never looks at it again
     try:
         for seed in range(begin, end):
             yield simulate(seed)
             gc.collect()
     finally:
-        gc.unfreeze()
         if collecting:
             gc.enable()
 
