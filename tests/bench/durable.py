@@ -34,6 +34,7 @@ from tests.bench.load import Load, Round, aim, content, inspect, make_session, m
 from tests.bench.report import Row
 from tests.support.mesh import supervised, token
 
+PROGRESSION_DATA = Path(__file__).parents[2] / "services" / "progression" / "data"
 SESSIONS = 8
 ROUND_S = 1.5
 ROUNDS = 3
@@ -92,6 +93,8 @@ def mesh(**environment: str) -> Iterator[Running]:
     folder = Path(tempfile.mkdtemp(prefix="arenamesh-bench-"))
     try:
         content(folder / "content")
+        # The mesh's other service reads its own from the same directory.
+        shutil.copytree(PROGRESSION_DATA, folder / "content", dirs_exist_ok=True)
         options = ("--workers", "1", "--no-bots", "--no-web")
         told = {
             "DATA_DIR": str(folder / "content"),
