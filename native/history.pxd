@@ -1,6 +1,6 @@
 """Where everybody was: a ring of poses by tick, f32, structure of arrays."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from native.types cimport pose_t
 
 ctypedef struct history_t:
@@ -9,6 +9,7 @@ ctypedef struct history_t:
     uint32_t tick_rate
     uint32_t newest         # tick of the newest row
     uint32_t rows           # rows written, at most `ticks`
+    uint64_t written        # how often anything was: what was worked out from the rows holds until it moves
     float *x                # [ticks][slots]
     float *y
     float *z

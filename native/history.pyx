@@ -82,6 +82,7 @@ cdef void history_begin(history_t *history, uint32_t tick) noexcept nogil:
     elif history.rows == 0 or tick != history.newest:
         history.rows = 1
     history.newest = tick
+    history.written += 1
     cdef size_t start = row_start(history, newest_row(history))
     memset(history.alive + start, 0, history.slots)
     memset(history.epoch + start, 0, history.slots)
@@ -98,6 +99,7 @@ cdef void history_put(history_t *history, uint32_t slot, const pose_t *pose) noe
     history.stance[at] = pose.stance if pose.stance < MAX_STANCES else 0
     history.epoch[at] = pose.epoch
     history.alive[at] = 1 if pose.alive else 0
+    history.written += 1
 
 
 # ---- time -------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Who a ray, a swing, a blast or a projectile reached, at an instant of the past."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from native.history cimport history_t, instant_t
 from native.types cimport pose_t, rig_t, vec3
 from native.world cimport world_t
@@ -13,10 +13,25 @@ ctypedef struct contact_t:
     double share                # BLAST: 0 at the centre, 1 at the edge
     pose_t pose                 # the target as judged
 
+# Where everybody was at an instant: the shots of a frame share one, so it is worked out once for all of them.
+ctypedef struct scene_t:
+    float *x                    # [slots] each
+    float *y
+    float *z
+    int32_t *torn               # 1: the epoch or life changes between the rows, so it may be judged elsewhere
+    uint64_t written            # of the history, when this was worked out; 0: never
+    uint32_t older
+    uint32_t newer
+    float share
+
 # Caller-owned scratch of one arena: as many entries each as the history has slots.
 ctypedef struct scratch_t:
     float *distance
     uint32_t *candidate
+    scene_t scene
+
+cdef int scratch_open(scratch_t *scratch, uint32_t slots) except -1
+cdef void scratch_close(scratch_t *scratch) noexcept
 
 # All fill `out` (at most `most`) nearest first, ties by lowest seat then shape, and return the count.
 # `skip` is the shooter's seat. `mask[slot]` = 0 leaves a seat out (own team, say). `direction` is a unit

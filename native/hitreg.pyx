@@ -21,12 +21,77 @@ from native.world cimport World, world_ray, world_sees, world_sweep, world_t
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
+cdef extern from *:
+    """
+    /* 1 << i: a table, because shifts by a number each are not in every vector unit */
+    static const uint32_t BIT[24] = {
+        0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000,
+        0x10000, 0x20000, 0x40000, 0x80000, 0x100000, 0x200000, 0x400000, 0x800000,
+    };
+    #define lowest_bit(bits) __builtin_ctz(bits)
+    """
+    const uint32_t BIT[24]
+    int lowest_bit(uint32_t bits) noexcept nogil    # of a number that is not 0
+
 cdef enum:
     BLOCK = 16              # seats looked at together; rows are padded to it
     SHAPES = 24             # MAX_SHAPES, where the compiler must know it
 
 
+# ---- scratch ------------------------------------------------------------------------------------
+
+cdef int scratch_open(scratch_t *scratch, uint32_t slots) except -1:
+    memset(scratch, 0, sizeof(scratch_t))
+    cdef float *plane = <float *>calloc(slots, 6 * sizeof(float))
+    if plane == NULL:
+        raise MemoryError
+    scratch.distance = plane
+    scratch.scene.x = plane + slots
+    scratch.scene.y = plane + 2 * slots
+    scratch.scene.z = plane + 3 * slots
+    scratch.scene.torn = <int32_t *>(plane + 4 * slots)
+    scratch.candidate = <uint32_t *>(plane + 5 * slots)
+    return 0
+
+
+cdef void scratch_close(scratch_t *scratch) noexcept:
+    free(scratch.distance)
+    memset(scratch, 0, sizeof(scratch_t))
+
+
 # ---- broad phase --------------------------------------------------------------------------------
+
+cdef void between(const float *older, const float *newer, float share, uint32_t slots,
+                  float *out) noexcept nogil:
+    cdef uint32_t i
+    for i in range(slots):
+        out[i] = older[i] + (newer[i] - older[i]) * share
+
+
+cdef void stage(const history_t *history, const instant_t *instant, scene_t *scene) noexcept nogil:
+    """Puts everybody where they were at an instant, unless they stand there already."""
+    cdef size_t a = <size_t>instant.older * history.slots
+    cdef size_t b = <size_t>instant.newer * history.slots
+    cdef float share = <float>instant.fraction
+    if (scene.written == history.written and scene.older == instant.older and scene.newer == instant.newer
+            and scene.share == share):
+        return
+    between(history.x + a, history.x + b, share, history.slots, scene.x)
+    between(history.y + a, history.y + b, share, history.slots, scene.y)
+    between(history.z + a, history.z + b, share, history.slots, scene.z)
+    cdef const uint8_t *epoch_a = history.epoch + a
+    cdef const uint8_t *epoch_b = history.epoch + b
+    cdef const uint8_t *alive_a = history.alive + a
+    cdef const uint8_t *alive_b = history.alive + b
+    cdef int32_t *torn = scene.torn
+    cdef uint32_t i
+    for i in range(history.slots):
+        torn[i] = (epoch_a[i] != epoch_b[i]) | (alive_a[i] != alive_b[i])
+    scene.written = history.written
+    scene.older = instant.older
+    scene.newer = instant.newer
+    scene.share = share
+
 
 cdef int gather(const history_t *history, const instant_t *instant, const rig_t *rig, const uint8_t *mask,
                 uint32_t skip, const vec3 *origin, const vec3 *direction, double reach, double radius,
@@ -37,19 +102,12 @@ cdef int gather(const history_t *history, const instant_t *instant, const rig_t 
     seat whose epoch changes between the rows, and so may be judged elsewhere, always counts as near.
     `scratch.distance` is what its contact cannot be nearer than.
     """
-    cdef size_t older = <size_t>instant.older * history.slots
-    cdef size_t newer = <size_t>instant.newer * history.slots
-    cdef const float *xa = history.x + older
-    cdef const float *ya = history.y + older
-    cdef const float *za = history.z + older
-    cdef const float *xb = history.x + newer
-    cdef const float *yb = history.y + newer
-    cdef const float *zb = history.z + newer
-    cdef const uint8_t *epoch_a = history.epoch + older
-    cdef const uint8_t *epoch_b = history.epoch + newer
-    cdef const uint8_t *alive_a = history.alive + older
-    cdef const uint8_t *alive_b = history.alive + newer
-    cdef float share = <float>instant.fraction
+    stage(history, instant, &scratch.scene)
+    cdef const float *x = scratch.scene.x
+    cdef const float *y = scratch.scene.y
+    cdef const float *z = scratch.scene.z
+    cdef const int32_t *torn = scratch.scene.torn
+    cdef const uint8_t *alive = history.alive + <size_t>instant.newer * history.slots
     cdef float ox = <float>origin.x, oy = <float>origin.y, oz = <float>(origin.z - rig.centre)
     cdef float dx = <float>direction.x, dy = <float>direction.y, dz = <float>direction.z
     cdef double wide = rig.reach + radius
@@ -58,17 +116,17 @@ cdef int gather(const history_t *history, const instant_t *instant, const rig_t 
     cdef float far = <float>reach, nil = 0.0
     cdef float cx, cy, cz, t
     cdef float centre[BLOCK]
-    cdef int near[BLOCK]
-    cdef int any_near, count = 0
+    cdef uint32_t near
+    cdef int count = 0
     cdef int blocks = <int>(history.slots // BLOCK), block, j
     cdef size_t i
     for block in range(blocks):
-        any_near = 0
+        near = 0
         for j in range(BLOCK):
             i = <size_t>block * BLOCK + j
-            cx = xa[i] + (xb[i] - xa[i]) * share - ox
-            cy = ya[i] + (yb[i] - ya[i]) * share - oy
-            cz = za[i] + (zb[i] - za[i]) * share - oz
+            cx = x[i] - ox
+            cy = y[i] - oy
+            cz = z[i] - oz
             t = cx * dx + cy * dy + cz * dz
             centre[j] = t
             t = t if t > nil else nil
@@ -76,16 +134,14 @@ cdef int gather(const history_t *history, const instant_t *instant, const rig_t 
             cx = cx - t * dx
             cy = cy - t * dy
             cz = cz - t * dz
-            near[j] = (<int>(cx * cx + cy * cy + cz * cz <= square)
-                       | <int>((epoch_a[i] != epoch_b[i]) | (alive_a[i] != alive_b[i])) << 1)
-            any_near |= near[j]
-        if not any_near:
-            continue
-        for j in range(BLOCK):
+            near |= BIT[j] if (cx * cx + cy * cy + cz * cz <= square) | torn[i] else 0
+        while near:
+            j = lowest_bit(near)
+            near &= near - 1
             i = <size_t>block * BLOCK + j
-            if near[j] and alive_b[i] and i != skip and (mask == NULL or mask[i]):
+            if alive[i] and i != skip and (mask == NULL or mask[i]):
                 scratch.candidate[count] = <uint32_t>i
-                scratch.distance[count] = (nil if near[j] & 2 else centre[j]) - <float>wide
+                scratch.distance[count] = (nil if torn[i] else centre[j]) - <float>wide
                 count += 1
     return count
 
@@ -106,9 +162,9 @@ cdef inline frame_t in_frame(const pose_t *pose, const vec3 *origin, const vec3 
     return frame
 
 
-cdef inline void mark_near(const rig_t *rig, int stance, const vec3 *start, const vec3 *direction,
-                           double inflate, int *near) noexcept nogil:
-    """Which hitboxes the ray may meet: it comes near the sphere about them. `start` is near the body, or
+cdef inline uint32_t near_shapes(const rig_t *rig, int stance, const vec3 *start, const vec3 *direction,
+                                 double inflate) noexcept nogil:
+    """Which hitboxes, as bits, the ray may meet: it comes near the sphere about them. `start` is near the body, or
     nothing is met, so the margin of the spheres is far above the rounding of single precision."""
     cdef const float *x = &rig.ball[stance][0][0]
     cdef const float *y = &rig.ball[stance][1][0]
@@ -118,6 +174,7 @@ cdef inline void mark_near(const rig_t *rig, int stance, const vec3 *start, cons
     cdef float dx = <float>direction.x, dy = <float>direction.y, dz = <float>direction.z
     cdef float more = <float>inflate, nil = 0.0
     cdef float cx, cy, cz, t, wide
+    cdef uint32_t near = 0
     cdef int i
     for i in range(SHAPES):
         cx = x[i] - ox
@@ -129,7 +186,8 @@ cdef inline void mark_near(const rig_t *rig, int stance, const vec3 *start, cons
         cy = cy - t * dy
         cz = cz - t * dz
         wide = radius[i] + more
-        near[i] = cx * cx + cy * cy + cz * cz <= wide * wide
+        near |= BIT[i] if cx * cx + cy * cy + cz * cz <= wide * wide else 0
+    return near
 
 
 cdef inline double meet(const rig_t *rig, const pose_t *pose, const vec3 *origin, const vec3 *direction,
@@ -144,12 +202,12 @@ cdef inline double meet(const rig_t *rig, const pose_t *pose, const vec3 *origin
     cdef vec3 start = along(frame.origin, frame.direction, skipped)
     cdef const shape_t *shapes = rig.shapes[pose.stance]
     cdef double best = MISS, t
-    cdef int near[SHAPES]
+    cdef uint32_t near = near_shapes(rig, pose.stance, &start, &frame.direction, inflate)
     cdef int i
-    mark_near(rig, pose.stance, &start, &frame.direction, inflate, near)
-    for i in range(rig.count[pose.stance]):
-        if not near[i]:
-            continue
+    near &= ((<uint32_t>1) << rig.count[pose.stance]) - 1
+    while near:
+        i = lowest_bit(near)
+        near &= near - 1
         t = ray_shape(start, frame.direction, &shapes[i], inflate)
         if t >= 0.0 and (best < 0.0 or t < best):
             best = t
@@ -368,11 +426,10 @@ cdef class _Desk:
 
     def __cinit__(self, History history, World world, mask, origin, direction):
         cdef uint32_t slots = history.c.slots, i
-        self.scratch.distance = <float *>calloc(slots, sizeof(float))
-        self.scratch.candidate = <uint32_t *>calloc(slots, sizeof(uint32_t))
+        scratch_open(&self.scratch, slots)
         self.mask = <uint8_t *>calloc(slots, 1)
-        if self.scratch.distance == NULL or self.scratch.candidate == NULL or self.mask == NULL:
-            raise MemoryError()
+        if self.mask == NULL:
+            raise MemoryError
         for i in range(slots):
             self.mask[i] = 1 if mask is None else i < len(mask) and bool(mask[i])
         self.world = &world.c if world is not None else NULL
@@ -380,8 +437,7 @@ cdef class _Desk:
         self.direction = vector(direction[0], direction[1], direction[2])
 
     def __dealloc__(self):
-        free(self.scratch.distance)
-        free(self.scratch.candidate)
+        scratch_close(&self.scratch)
         free(self.mask)
 
     cdef tuple contact(self, int i):

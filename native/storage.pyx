@@ -9,6 +9,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from native.history cimport history_close, history_open
+from native.hitreg cimport scratch_close, scratch_open
 from native.snapshot cimport album_close, album_open
 from native.state cimport (
     ALBUM_TICKS, EVENT_BYTES, HIT_BYTES, INPUT_BYTES, KEPT_BYTES, KEPT_VERDICTS, MAX_MISSILES, RECORD_BYTES,
@@ -72,10 +73,9 @@ cdef int arena_open(arena_t *arena, list spawns) except -1:
     arena.kept_bytes = <uint8_t *>malloc(slots * KEPT_BYTES)
     # As wide as a row of the history, which hit registration reads in blocks.
     arena.mask = <uint8_t *>calloc(arena.history.slots, 1)
-    arena.scratch.distance = <float *>calloc(arena.history.slots, sizeof(float))
-    arena.scratch.candidate = <uint32_t *>calloc(arena.history.slots, sizeof(uint32_t))
+    scratch_open(&arena.scratch, arena.history.slots)
     if (arena.seat == NULL or arena.entry == NULL or arena.kept == NULL or arena.kept_bytes == NULL
-            or arena.mask == NULL or arena.scratch.distance == NULL or arena.scratch.candidate == NULL):
+            or arena.mask == NULL):
         raise MemoryError
     _open_writer(&arena.out, HEAD_BYTES + max(answer, shown))
     _open_writer(&arena.events, SHOWN_BYTES_LEAST + slots * SHOWN_BYTES)
@@ -111,8 +111,7 @@ cdef void arena_close(arena_t *arena) noexcept:
     free(arena.kept)
     free(arena.kept_bytes)
     free(arena.mask)
-    free(arena.scratch.distance)
-    free(arena.scratch.candidate)
+    scratch_close(&arena.scratch)
     free(arena.out.start)
     free(arena.events.start)
     free(arena.hits.start)

@@ -21,7 +21,13 @@ cdef void write_raw(writer_t *writer, const uint8_t *data, uint64_t size) noexce
 
 cdef void write_bytes(writer_t *writer, uint32_t number, const uint8_t *data, uint32_t size) noexcept nogil:
     cdef uint8_t head[MOST_FIELD]
-    cdef uint64_t used = put_varint(put_tag(head, number, 2), size) - head
+    cdef uint64_t used
+    if has_room(writer, MOST_FIELD + <uint64_t>size):
+        writer.at = put_varint(put_tag(writer.at, number, 2), size)
+        memcpy(writer.at, data, size)
+        writer.at += size
+        return
+    used = put_varint(put_tag(head, number, 2), size) - head
     if has_room(writer, used + size):
         write_raw(writer, head, used)
         write_raw(writer, data, size)
@@ -29,12 +35,27 @@ cdef void write_bytes(writer_t *writer, uint32_t number, const uint8_t *data, ui
         writer.full = 1
 
 
+cdef inline void write_number(writer_t *writer, uint64_t value) noexcept nogil:
+    """Without a tag."""
+    cdef uint8_t word[MOST_FIELD]
+    if has_room(writer, MOST_FIELD):
+        writer.at = put_varint(writer.at, value)
+    else:
+        write_raw(writer, word, put_varint(word, value) - word)
+
+
 cdef uint8_t *begin_message(writer_t *writer, uint32_t number) noexcept nogil:
     cdef uint8_t *mark = writer.at
     cdef uint8_t head[MOST_FIELD]
-    cdef uint8_t *end = put_tag(head, number, 2)
-    end[0] = 0                  # room for a length below 128, the usual case
-    write_raw(writer, head, end + 1 - head)
+    cdef uint8_t *end
+    if has_room(writer, MOST_FIELD):
+        end = put_tag(mark, number, 2)
+        end[0] = 0              # room for a length below 128, the usual case
+        writer.at = end + 1
+    else:
+        end = put_tag(head, number, 2)
+        end[0] = 0
+        write_raw(writer, head, end + 1 - head)
     return mark
 
 
@@ -47,10 +68,12 @@ cdef void end_message(writer_t *writer, uint8_t *mark) noexcept nogil:
             length += 1
         length += 1             # behind the tag
         size = writer.at - length - 1
+        if size < 0x80:
+            length[0] = <uint8_t>size
+            return
         more = put_varint(head, size) - head - 1
         if has_room(writer, more):
-            if more:
-                memmove(length + 1 + more, length + 1, size)
+            memmove(length + 1 + more, length + 1, size)
             memcpy(length, head, more + 1)
             writer.at += more
             return
@@ -60,23 +83,24 @@ cdef void end_message(writer_t *writer, uint8_t *mark) noexcept nogil:
 
 cdef void write_packed_sints(writer_t *writer, uint32_t number, const int64_t *values, uint32_t count) noexcept nogil:
     cdef uint8_t *mark
-    cdef uint8_t word[MOST_FIELD]
     cdef uint32_t i
     if count:
         mark = begin_message(writer, number)
         for i in range(count):
-            write_raw(writer, word, put_varint(word, zigzag(values[i])) - word)
+            write_number(writer, zigzag(values[i]))
         end_message(writer, mark)
 
 
 cdef void write_packed_fixed32s(writer_t *writer, uint32_t number, const uint32_t *values, uint32_t count) noexcept nogil:
     cdef uint8_t *mark
-    cdef uint8_t word[4]
     cdef uint32_t i
     if count:
         mark = begin_message(writer, number)
         for i in range(count):
-            write_raw(writer, word, put_fixed(word, values[i], 4) - word)
+            if not has_room(writer, 4):
+                writer.full = 1
+                break
+            writer.at = put_fixed(writer.at, values[i], 4)
         end_message(writer, mark)
 
 
