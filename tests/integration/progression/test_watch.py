@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,12 +15,13 @@ from redis.asyncio import Redis
 
 from services.progression.cache import CHANGES
 from tests.support import redis as redis_server
-from tests.support.progression import TO_CAP, Call, Progression, progression, read, versions
+from tests.support.progression import TO_CAP, Call, Progression, progression, read, refused, versions
 from tests.support.tokens import Metadata, bearer, game_server, player
 from tests.support.waiting import eventually
 from tests.support.worker import reason, refusal
 
 _EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+_INVALID = grpc.StatusCode.INVALID_ARGUMENT
 FAR_S = 600.0
 """A poll that does not happen within a test: only what was told wakes."""
 
@@ -139,6 +141,34 @@ async def test_what_another_process_committed(database_url: str, told_by: str) -
                 call.cancel()
 
 
+async def test_what_this_process_committed_needs_no_redis(database_url: str, tmp_path: Path) -> None:
+    """And while nothing happens, nothing is asked of the database."""
+    quiet: dict[str, Any] = {"watch_poll_s": FAR_S, "outbox_poll_s": FAR_S}
+    nowhere = f"unix://{tmp_path}/none"
+    async with progression(database_url=database_url, redis_url=nowhere, **quiet) as server:
+        await server.award("ada", 1)
+        call = watch(server)
+        await read(call)
+        for number in range(3, 6):
+            await server.award("ada", 1)
+            assert await versions(call, 1) == [number]
+        before = _database_uses()
+        await _idle(server)
+        assert _database_uses() < before + 10
+        call.cancel()
+
+
+def _database_uses() -> float:
+    return REGISTRY.get_sample_value("database_wait_seconds_count") or 0
+
+
+async def _idle(server: Progression) -> None:
+    """Time for a stream to do whatever it still does: that of fifty calls which do nothing."""
+    nobody = service_pb2.GetParagonLevelsRequest()
+    for _ in range(50):
+        await refused(server.stub.GetParagonLevels(nobody, metadata=game_server()), _INVALID)
+
+
 async def _listening(redis: redis_server.RedisServer, count: int) -> None:
     """Every process has subscribed."""
     async with Redis.from_url(redis.url) as asking:
@@ -151,17 +181,20 @@ async def _listening(redis: redis_server.RedisServer, count: int) -> None:
 
 
 async def test_a_drained_process_ends_its_streams_and_another_goes_on(
-    database_url: str, redis_url: str
+    database_url: str, tmp_path: Path
 ) -> None:
-    limits = {"database_url": database_url, "redis_url": redis_url}
+    nowhere = f"unix://{tmp_path}/none"  # nothing but the drain wakes the stream
+    limits: dict[str, Any] = {"database_url": database_url, "redis_url": nowhere, "watch_poll_s": FAR_S}
     async with progression(**limits) as stopping, progression(**limits) as other:
         await stopping.award("ada", 1)
         call = watch(stopping)
         assert (await read(call)).progress.version == 2
         await stopping.award("ada", 1)
         assert await versions(call, 1) == [3]
+        await _idle(stopping)
         await stopping.server.on_drain()
-        assert await refusal(call) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+        async with asyncio.timeout(10):
+            assert await refusal(call) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
         assert await refusal(watch(stopping)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
         await other.award("ada", 1)
         again = watch(other, after=3)
