@@ -109,19 +109,17 @@ class Member:
         for partition in partitions:
             if partition in self._recoveries:
                 self._recoveries[partition].cancel()
-        try:
+        with suppress(Unavailable):  # at a later beat they are still there, and are given back again
             async with self._reading:
                 pass
             await self._lanes.give_back(partitions)
             await self._flush()
             await self._streams.release(self._shared, self._id, sorted(partitions))
-        except Unavailable:
-            pass  # at a later beat they are still there, and are given back again
-        finally:
-            for partition in partitions:
-                self._in_hand[partition].clear()
-                self._done[partition].clear()
-            self._giving_back -= partitions
+        # Not when the member is closed meanwhile: it acknowledges then what is done.
+        for partition in partitions:
+            self._in_hand[partition].clear()
+            self._done[partition].clear()
+        self._giving_back -= partitions
 
     # -- reading --------------------------------------------------------------------------------------
 
