@@ -33,6 +33,14 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
         yield supervisor
 
 
+@pytest.fixture(scope="session")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
+    """A mesh that tests may hurt, if they leave all of it running. The last of them stops it."""
+    with supervised(tmp_path_factory.mktemp("fragile"), "--no-bots", "--no-web") as supervisor:
+        supervisor.until("ready", seconds=START_S)
+        yield supervisor
+
+
 def bearer(subject: str, role: str = "player") -> dict[str, str]:
     return {"authorization": f"Bearer {token(subject, role)}"}
 

@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -48,20 +48,6 @@ def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
         timeout=START_S,
         check=False,
     )
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory that was used once, so that starts are warm."""
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def fragile(data: Path) -> Iterator[Supervisor]:
-    """A mesh that tests may hurt."""
-    with supervised(data, "--no-bots", "--no-web") as supervisor:
-        supervisor.until("ready", seconds=START_S)
-        yield supervisor
 
 
 @pytest.fixture
@@ -243,45 +229,46 @@ def test_interrupted_during_the_start_it_leaves_nothing(tmp_path: Path) -> None:
         supervisor.until("begin", seconds=START_S)
         members = family(supervisor.process.pid)
         assert supervisor.stop() == 0
-        gone, left = psutil.wait_procs(members, timeout=DEADLINE_S)
-        assert left == []
-        assert gone
+        assert all_gone(members)
 
 
-def test_it_stops_cleanly_and_starts_warm_with_what_it_had(data: Path) -> None:
-    """Runs after the tests that hurt the mesh on the same data; `fragile` is stopped here, on purpose."""
-    with supervised(data.parent / "warm", "--no-bots", "--no-web") as supervisor:
-        supervisor.until("ready", seconds=START_S)
-        members = family(supervisor.process.pid)
-        assert len(members) > 5
-        assert supervisor.stop() == 0
-        _, left = psutil.wait_procs(members, timeout=DEADLINE_S)
-        assert left == []
-        supervisor.until("stopped")
-    with supervised(data.parent / "warm", "--no-bots", "--no-web", port=supervisor.port) as again:
+async def test_it_stops_cleanly_and_starts_warm_with_what_it_had(fragile: Supervisor, calls: Rest) -> None:
+    """Runs after the tests that hurt the mesh, and stops it on purpose."""
+    session = await calls.create(name="before the stop")
+    members = family(fragile.process.pid)
+    assert len(members) > 5
+    assert fragile.stop() == 0
+    assert all_gone(members)
+    fragile.until("stopped")
+    with supervised(fragile.data, "--no-bots", "--no-web", port=fragile.port) as again:
         again.until("ready", seconds=START_S)
+        assert (await calls.ok("GET", f"/sessions/{session}"))["session"]["name"] == "before the stop"
         members = family(again.process.pid)
         # Not even asked to stop.
         again.process.kill()
         again.process.wait()
-        _, left = psutil.wait_procs(members, timeout=DEADLINE_S)
-        assert left == []
+        assert all_gone(members)
 
 
-def test_detached_it_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
-    port = str(PORTS.free())
-    started = run(
-        "up", "--detach", "--data", tmp_path, "--port", port, "--workers", "1", "--no-bots", "--no-web"
-    )
+def all_gone(members: list[psutil.Process]) -> bool:
+    _, left = psutil.wait_procs(members, timeout=DEADLINE_S)
+    return not left
+
+
+def test_detached_it_runs_until_it_is_told_to_stop(fragile: Supervisor) -> None:
+    """On what the one before left behind."""
+    if fragile.process.poll() is None:
+        fragile.stop()
+    data, port = fragile.data, str(PORTS.free())
+    started = run("up", "--detach", "--data", data, "--port", port, "--workers", "1", "--no-bots", "--no-web")
     try:
         assert started.returncode == 0, started.stderr
         assert f"http://localhost:{port}  /api/ /paragon/" in started.stdout
-        state = json.loads(run("status", "--json", "--data", tmp_path).stdout)
+        state = json.loads(run("status", "--json", "--data", data).stdout)
         members = family(state["pid"])
     finally:
-        stopped = run("down", "--data", tmp_path)
+        stopped = run("down", "--data", data)
     assert stopped.returncode == 0
     assert "Stopped" in stopped.stdout
-    _, left = psutil.wait_procs(members, timeout=DEADLINE_S)
-    assert left == []
-    assert run("status", "--data", tmp_path).returncode == 3
+    assert all_gone(members)
+    assert run("status", "--data", data).returncode == 3

@@ -31,8 +31,8 @@ full_page_writes = off
 max_connections = 60
 max_wal_size = 256MB
 """
-# Short, for the paths of sockets. A database is three hundred files; in memory they are made in a tenth of the
-# time.
+# Both are short, for the paths of sockets. A database is three hundred files: in memory it is made in a tenth
+# of the time.
 _MEMORY, _DISK = Path("/dev/shm"), Path("/tmp")
 _MEMORY_BYTES = 2 << 30
 
