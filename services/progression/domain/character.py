@@ -53,16 +53,17 @@ def applied(character: Character | None, character_id: str, event: Event, at: da
         assert character is None
         return Character(character_id, event.player_id, event.definition, version=1)
     assert character is not None
-    character = replace(character, version=character.version + 1)
+    version = character.version + 1
     match event:
         case ExperienceAwarded():
-            return _awarded(character, event, at)
+            return _awarded(character, version, event, at)
         case PointsDistributed():
             added = {name: character.points[name] + event.points[name] for name in ATTRIBUTES}
-            return replace(character, points=added)
+            return replace(character, version=version, points=added)
         case PointsRespecced():
             return replace(
                 character,
+                version=version,
                 points=dict.fromkeys(ATTRIBUTES, 0),
                 respecs=character.respecs + 1,
                 paragon_experience=character.paragon_experience - event.cost,
@@ -70,18 +71,20 @@ def applied(character: Character | None, character_id: str, event: Event, at: da
         case PrestigeReset():
             return replace(
                 character,
+                version=version,
                 resets=event.number,
                 base_experience=event.base_experience,
                 paragon_experience=event.paragon_experience,
                 points=dict(event.points),
             )
         case DefinitionChanged():
-            return _redefined(character, event, at)
+            return _redefined(character, version, event, at)
 
 
-def _awarded(character: Character, event: ExperienceAwarded, at: datetime) -> Character:
+def _awarded(character: Character, version: int, event: ExperienceAwarded, at: datetime) -> Character:
     return replace(
         character,
+        version=version,
         base_experience=character.base_experience + event.base_experience,
         paragon_experience=character.paragon_experience + event.paragon_experience,
         mastery=_gained(character.mastery, event.mastery),
@@ -105,10 +108,11 @@ def _unlocked(
     return {**new, **rewards} if new else rewards
 
 
-def _redefined(character: Character, event: DefinitionChanged, at: datetime) -> Character:
+def _redefined(character: Character, version: int, event: DefinitionChanged, at: datetime) -> Character:
     totals = {change.track: change.experience_after for change in event.tracks}
     return replace(
         character,
+        version=version,
         definition=event.to_definition,
         base_experience=totals.get("base", character.base_experience),
         paragon_experience=totals.get("paragon", character.paragon_experience),
