@@ -91,15 +91,8 @@ class Archive:
         Raises:
             FailedPrecondition: CONTENT_CHANGED, its ruleset or map is not what it was created with.
         """
-        return Arena(
-            self.ruleset(session),
-            self._catalogue.world(session.map_id),
-            key=session.arena_key,
-            mode=session.game_mode,
-            max_players=session.max_players,
-            tick_rate=session.tick_rate_hz,
-            journal=False,
-        )
+        rules.check_content(session, self._catalogue)
+        return self._catalogue.arena(session, journal=False)
 
     def ruleset(self, session: Session) -> Ruleset:
         """Raises FailedPrecondition (CONTENT_CHANGED)."""

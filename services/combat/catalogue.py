@@ -1,11 +1,14 @@
 """The maps and rulesets of the data folder, loaded once and compiled for the native core."""
 
+from collections.abc import Collection
 from pathlib import Path
 
+from native.arena import Arena
 from native.ruleset import Ruleset
 from native.world import World
 from services.combat.domain.map import load_map
 from services.combat.domain.ruleset import load_ruleset
+from services.combat.domain.session import Session
 
 
 class Catalogue:
@@ -44,3 +47,18 @@ class Catalogue:
 
     def ruleset(self, name: str, version: int) -> Ruleset:
         return self._rulesets[name, version]
+
+    def arena(
+        self, session: Session, *, journal: bool = True, volatile_kinds: Collection[str] = ("move",)
+    ) -> Arena:
+        """The session's, in which nothing has happened yet. The options are the arena's."""
+        return Arena(
+            self.ruleset(session.ruleset_name, session.ruleset_version),
+            self.world(session.map_id),
+            key=session.arena_key,
+            mode=session.game_mode,
+            max_players=session.max_players,
+            tick_rate=session.tick_rate_hz,
+            journal=journal,
+            volatile_kinds=volatile_kinds,
+        )

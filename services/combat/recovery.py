@@ -30,15 +30,7 @@ class Recovery:
 
     def arena(self, session: Session) -> Arena:
         """One in which nothing has happened yet."""
-        return Arena(
-            self._catalogue.ruleset(session.ruleset_name, session.ruleset_version),
-            self._catalogue.world(session.map_id),
-            key=session.arena_key,
-            mode=session.game_mode,
-            max_players=session.max_players,
-            tick_rate=session.tick_rate_hz,
-            volatile_kinds=self._volatile,
-        )
+        return self._catalogue.arena(session, volatile_kinds=self._volatile)
 
     async def restore(self, session: Session) -> Arena:
         """Right after the session's last committed record; nobody may commit to it meanwhile.

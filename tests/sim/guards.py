@@ -15,7 +15,7 @@ from arenamesh.combat.v1 import play_pb2
 
 from native.arena import Arena
 from services.chassis.errors import Unavailable
-from services.combat import recovery
+from services.combat import catalogue
 from services.combat.committer import Committer, Journaled
 from services.combat.domain.session import Session
 from services.combat.match import Match
@@ -52,7 +52,7 @@ class _Forgetful(Arena):
 
 def dedupe() -> Any:
     """A command that comes again is judged again."""
-    return patch.object(recovery, "Arena", _Forgetful)
+    return patch.object(catalogue, "Arena", _Forgetful)
 
 
 def commit_before_answer() -> Any:
