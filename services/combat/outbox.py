@@ -14,8 +14,8 @@ from services.chassis.metrics import COMBAT_QUEUE_BYTES, COMBAT_STREAM_ENDS
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Of one reader. Over any of them its stream ends as too slow; over `pending_*` when it stays so for
-    `slow_s`, because a commit that was late brings much at once and is no fault of the reader's, or at once
-    when it is `_BURST` times as much."""
+    `slow_s`, because what we put in at once, after a commit that was late for one, is no fault of the
+    reader's, or at once when it is `_BURST` times as much."""
 
     pending_bytes: int
     pending_messages: int
@@ -96,10 +96,7 @@ class Outbox:
             return
         self._pending.append(part)
         self._bytes += len(part)
-        # While a write is under way: before it begins, what comes at once is our doing, not the reader's.
-        if self._since and (
-            self._bytes > self._limits.pending_bytes or len(self._pending) > self._limits.pending_messages
-        ):
+        if self._bytes > self._limits.pending_bytes or len(self._pending) > self._limits.pending_messages:
             self._judge(clock.monotonic_s())
 
     def due(self) -> None:

@@ -110,16 +110,6 @@ async def test_over_a_bound_the_stream_ends_with_a_notice(wire: Wire, parts: lis
     assert wire.sent == [b"first", b"SLOW"]
 
 
-async def test_what_comes_at_once_does_not_make_the_reader_slow(wire: Wire) -> None:
-    box = outbox(wire)
-    for _ in range(4):
-        box.put(b"x" * 60)
-        box.kick()
-    await settle()
-    assert wire.sent == [b"x" * 240]
-    assert not box.over.done()
-
-
 async def test_at_the_bound_it_does_not(wire: Wire) -> None:
     wire.open.clear()
     box = outbox(wire)
@@ -267,6 +257,22 @@ async def test_a_burst_is_not_the_readers_fault(wire: Wire) -> None:
     await settle()
     box.put(b"d" * 101)
     box.check(clock.monotonic_s() + 0.4)
+    assert box.reading
+
+
+@pytest.mark.parametrize("join", [True, False])
+async def test_a_burst_before_a_write_begins_is_forgotten_when_it_is_sent(wire: Wire, join: bool) -> None:
+    box = outbox(wire, PATIENT, join=join)
+    for _ in range(4):
+        box.put(b"x" * 60)
+        box.kick()
+    await settle()
+    assert b"".join(wire.sent) == b"x" * 240
+    wire.open.clear()
+    box.put(b"y")
+    box.kick()
+    await settle()
+    box.check(clock.monotonic_s() + 0.6)
     assert box.reading
 
 
