@@ -18,11 +18,11 @@ from native.arena import ALL_SLOTS
 from native.journal import index, ticks
 from native.ruleset import Ruleset
 from native.world import World
-from services.chassis import clock, migrate
+from services.chassis import migrate
 from services.chassis.db import Database
 from services.combat.archive import Archive
 from services.combat.catalogue import Catalogue
-from services.combat.domain.session import Session, SessionStatus, SessionType
+from services.combat.domain.session import Session
 from services.combat.frames import View
 from services.combat.journal_store import PostgresJournal
 from services.combat.ports import Save, Segment
@@ -31,6 +31,7 @@ from services.combat.store import SCHEMA, SessionStore, migrations
 from tests.bench.arena import RATE, empty, fought, rules, spread, started
 from tests.bench.report import Row
 from tests.support import postgres
+from tests.support.recorded import session_row
 
 PLAYERS = 64
 SECONDS = 60
@@ -126,7 +127,7 @@ async def watched(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
 
 async def recorded(database: Database, journal: PostgresJournal, catalogue: Catalogue) -> Session:
     """Plays, commits, and returns the row."""
-    session = new_session(catalogue)
+    session = session_row(catalogue, owner=OWNER, players=PLAYERS, rate=RATE, key=KEY)
     store = SessionStore()
     async with database.connection() as connection:
         await store.insert(connection, session)
@@ -162,29 +163,3 @@ def cut(session: Session, payload: bytes, pieces: int, *, after: int = 0) -> lis
         after = steps[-1][0] if steps else after
         found.append(Segment(session.session_id, 1, some[0][0], some[-1][0], after, some[-1][1], part))
     return found
-
-
-def new_session(catalogue: Catalogue) -> Session:
-    return Session(
-        session_id=clock.new_id(),
-        name="bench",
-        type=SessionType.TOURNAMENT,
-        status=SessionStatus.ACTIVE,
-        max_players=PLAYERS,
-        min_players=1,
-        map_id="yard",
-        game_mode="deathmatch",
-        ruleset_name="default",
-        ruleset_version=1,
-        tick_rate_hz=RATE,
-        spectator_delay_s=0,
-        created_at=clock.now(),
-        started_at=clock.now(),
-        ended_at=None,
-        player_count=PLAYERS,
-        owner=OWNER,
-        epoch=1,
-        arena_key=KEY,
-        ruleset_hash=catalogue.ruleset_hash("default", 1),
-        map_hash=catalogue.map_hash("yard"),
-    )

@@ -23,6 +23,35 @@ from tests.support.random_match import PLAYERS, RandomMatch
 OWNER = "recorder.1"
 
 
+def session_row(
+    catalogue: Catalogue, *, owner: str, players: int, rate: int, key: int, spectator_delay_s: int = 0
+) -> Session:
+    """Of a match that has just begun on the default map, with every seat taken."""
+    return Session(
+        session_id=clock.new_id(),
+        name="recorded",
+        type=SessionType.TOURNAMENT,
+        status=SessionStatus.ACTIVE,
+        max_players=players,
+        min_players=1,
+        map_id="yard",
+        game_mode="deathmatch",
+        ruleset_name="default",
+        ruleset_version=1,
+        tick_rate_hz=rate,
+        spectator_delay_s=spectator_delay_s,
+        created_at=clock.now(),
+        started_at=clock.now(),
+        ended_at=None,
+        player_count=players,
+        owner=owner,
+        epoch=1,
+        arena_key=key,
+        ruleset_hash=catalogue.ruleset_hash("default", 1),
+        map_hash=catalogue.map_hash("yard"),
+    )
+
+
 class Recording:
     """A random match on the default map, cut into segments as it is played."""
 
@@ -36,28 +65,8 @@ class Recording:
         self.segments: list[Segment] = []
         """Not committed yet."""
         self.records: list[journal_pb2.JournalRecord] = []
-        self.session = Session(
-            session_id=clock.new_id(),
-            name="recorded",
-            type=SessionType.TOURNAMENT,
-            status=SessionStatus.ACTIVE,
-            max_players=PLAYERS,
-            min_players=1,
-            map_id="yard",
-            game_mode="deathmatch",
-            ruleset_name="default",
-            ruleset_version=1,
-            tick_rate_hz=RATE,
-            spectator_delay_s=delay_s,
-            created_at=clock.now(),
-            started_at=clock.now(),
-            ended_at=None,
-            player_count=PLAYERS,
-            owner=OWNER,
-            epoch=1,
-            arena_key=KEY,
-            ruleset_hash=catalogue.ruleset_hash("default", 1),
-            map_hash=catalogue.map_hash("yard"),
+        self.session = session_row(
+            catalogue, owner=OWNER, players=PLAYERS, rate=RATE, key=KEY, spectator_delay_s=delay_s
         )
         self._tick = 0
 
