@@ -5,7 +5,6 @@ the same journal always makes the same events with the same ids, however often i
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from native.tally import Tally
 from services.combat.domain.results import Ending, Mode, places
 from services.combat.domain.session import Session
 from services.combat.domain.statistics import PlayerStats, Score, WeaponCount
+from services.combat.memory import Memory, Seat
 from services.combat.violations import plain, violation
 
 SOURCE = "arenamesh/combat"
@@ -29,7 +29,7 @@ VALIDATION_TOPIC = "game.combat.damage.validation"
 SECOND_US = 1_000_000
 
 _JOIN, _LEAVE, _START, _COMMAND = 3, 4, 5, 7
-# Of a PlayerTally, what a player's second is told in.
+# Of a PlayerTally, what a player's second is told in, and what the memory has of the seconds before.
 _TOLD = (
     "shots",
     "hits",
@@ -49,62 +49,6 @@ class StoryError(ValueError):
 class Told(NamedTuple):
     topic: str
     envelope: envelope_pb2.Envelope
-
-
-@dataclass(slots=True)
-class Seat:
-    """Somebody in a seat. `until`: the record that freed it; None: still there."""
-
-    slot: int
-    player_id: str
-    team: int
-    since: int
-    until: int | None = None
-
-
-@dataclass
-class _Memory:
-    """What is remembered beside the tally. Saved as JSON."""
-
-    started: bool = False
-    over: bool = False
-    second: int = 0
-    """Of the session clock, not told yet; `told` is what was counted before it, by player and as _TOLD."""
-    told: dict[str, list[int]] = field(default_factory=dict)
-    seats: dict[int, Seat] = field(default_factory=dict)
-    """Last taken so, by slot."""
-    fallen: dict[str, int] = field(default_factory=dict)
-    """Players who are dead or left, and since which record."""
-    absent: list[str] = field(default_factory=list)
-    """Players who left before the match began and have not come back: they took no part."""
-    scores: dict[str, Score] = field(default_factory=dict)
-
-    def save(self) -> dict[str, Any]:
-        """Lists are shorter than objects, and several times quicker to write than `dataclasses.asdict`."""
-        seats = self.seats.values()
-        return {
-            "started": self.started,
-            "over": self.over,
-            "second": self.second,
-            "told": dict(self.told),
-            "seats": [[seat.slot, seat.player_id, seat.team, seat.since, seat.until] for seat in seats],
-            "fallen": dict(self.fallen),
-            "absent": list(self.absent),
-            "scores": {player: [score.milli, score.at_us] for player, score in self.scores.items()},
-        }
-
-    @classmethod
-    def restore(cls, saved: Mapping[str, Any]) -> "_Memory":
-        return cls(
-            started=saved["started"],
-            over=saved["over"],
-            second=saved["second"],
-            told=dict(saved["told"]),
-            seats={seat[0]: Seat(*seat) for seat in saved["seats"]},
-            fallen=dict(saved["fallen"]),
-            absent=list(saved["absent"]),
-            scores={player: Score(*score) for player, score in saved["scores"].items()},
-        )
 
 
 class _Record(NamedTuple):
@@ -142,7 +86,7 @@ class Story:
         self._mode = Mode(teams=bool(mode["teams"]), respawns=bool(mode["respawns"]))
         self._half_life_us = max(int(tables["move"]["violation_decay_us"]), 1)
         self._tally = Tally.restore(tally) if tally else Tally(len(self._weapons))
-        self._memory = _Memory.restore(memory) if memory else _Memory()
+        self._memory = Memory.restore(memory) if memory else Memory()
         self._events: list[Told] = []
         self._seats: list[Seat] = []
 

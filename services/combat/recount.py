@@ -7,7 +7,8 @@ from services.chassis.db import Connection, Database
 from services.chassis.errors import DataLoss, NotFound
 from services.combat.catalogue import Catalogue
 from services.combat.domain.session import Session
-from services.combat.events import Seat, Story, StoryError
+from services.combat.events import Story, StoryError
+from services.combat.memory import Seat
 from services.combat.ownership import not_found
 from services.combat.ports import JournalStore, Segment
 from services.combat.statistics_store import Checkpoint, StatisticsStore

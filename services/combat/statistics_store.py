@@ -12,7 +12,7 @@ import asyncpg
 from services.chassis import sql
 from services.chassis.db import Connection
 from services.combat.domain.statistics import PlayerStats, WeaponCount
-from services.combat.events import Seat
+from services.combat.memory import Seat
 
 _COUNTS = (
     *("slot", "team", "kills", "deaths", "assists", "damage_dealt_milli", "damage_taken_milli"),

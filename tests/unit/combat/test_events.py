@@ -18,11 +18,11 @@ from services.combat.domain.statistics import Score
 from services.combat.events import (
     EVENTS_TOPIC,
     VALIDATION_TOPIC,
-    Seat,
     Story,
     StoryError,
     Told,
 )
+from services.combat.memory import Seat
 from services.combat.violations import HONEST_VIEW_US
 from tests.support.arenas import Match, at
 from tests.support.journals import session_row
