@@ -47,6 +47,16 @@ def test_a_hit_tells_who_where_how_far_and_what_it_cost() -> None:
     assert match.health(1) == 78_000
 
 
+def test_where_a_target_stood_one_turn_of_the_history_ago_is_forgotten() -> None:
+    match = duel(make_rules(judge__history_ticks=64))
+    assert match.judge(match.aim(0, 1)).hits
+    before, tick = match.feet(1), match.arena.tick
+    match.walk(1, (0, 1), 63 * TICK_US / 1e6)  # and a tick to stand
+    assert match.arena.tick == tick + 64  # the same row, written again
+    assert match.feet(1)[1] > before[1] + 2
+    assert match.judge(match.aim(0, 1)).hits
+
+
 def test_a_miss_is_accepted_without_hits() -> None:
     match = duel()
     verdict = match.judge(match.shot(0, match.eye((0, 0, 0)), (10, 5, 1)))
