@@ -45,9 +45,9 @@ RATE = 1_000.0
 RATE_CONNECTIONS = 64
 CROWD = 10_000
 CROWD_CONNECTIONS = 1_000
-ROUND_S = 0.8
+ROUND_S = 0.7
 WARM_S = 0.3
-LONG_S = 3.0
+LONG_S = 2.5
 ROUNDS = 3
 # Of ten calls of the mix: so many reads, awards, distributions.
 MIX = (6, 3, 1)
