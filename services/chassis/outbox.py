@@ -76,7 +76,7 @@ class Outbox:
             "WHERE xid = $1::xid8 AND id = $2 RETURNING true"
         )
         self._waiting = (
-            "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0) AS age FROM ("
+            "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) AS age FROM ("
             f"SELECT created_at FROM {table} WHERE (xid, id) > ($1::xid8, $2) ORDER BY xid, id LIMIT $3) w"
         )
         self._purge = (
