@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import psutil  # type: ignore[import-untyped]
 import pytest
-from arenamesh.client import ExperienceAward, connect
+from arenamesh.client import Backoff, ExperienceAward, connect
 
 from services.mesh import probes
 from services.mesh.ports import LOOPBACK
@@ -123,7 +123,11 @@ async def test_a_killed_part_comes_back_and_the_mesh_works_again(
 
 
 async def test_a_watch_goes_on_when_its_process_dies(fragile: Supervisor) -> None:
-    async with connect(fragile.target, token=partial(token, "server-1", "game_server")) as client:
+    # On a full machine a process takes a while to start.
+    patient = Backoff(first_s=0.1, max_s=0.5, attempts=200)
+    async with connect(
+        fragile.target, token=partial(token, "server-1", "game_server"), backoff=patient
+    ) as client:
         one = ExperienceAward(character_id="survivor", source="test.award", experience=10)
         await client.progression.award(one)
         told = []
