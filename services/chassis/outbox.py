@@ -77,7 +77,8 @@ class Outbox:
         )
         self._waiting = (
             "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) AS age "
-            f"FROM (SELECT created_at FROM {table} WHERE (xid, id) > ($1::xid8, $2) ORDER BY xid, id LIMIT $3) w"
+            f"FROM (SELECT created_at FROM {table} WHERE (xid, id) > ($1::xid8, $2) "
+            "ORDER BY xid, id LIMIT $3) w"
         )
         self._purge = (
             f"DELETE FROM {table} WHERE (xid, id) IN (SELECT o.xid, o.id FROM {table} o, {checkpoint} c "
