@@ -296,8 +296,8 @@ class Round:
 def prompt() -> Iterator[None]:
     """This process gets a processor as soon as it has something to do, where the system allows that.
 
-    Game servers are other machines. Here, on cores that are all busy, the answer would wait in this process for
-    up to a few of the kernel's ticks, and that would count as the worker's time.
+    Game servers are other machines. Here, on cores that are all busy, answers would wait for this process for
+    up to some of the kernel's ticks, and that would count as the worker's time.
     """
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
