@@ -291,6 +291,10 @@ class Round:
     def rate(self) -> float:
         return self.frames / self.seconds
 
+    def percentile_s(self, share: float) -> float:
+        """What that share of the frames did not wait longer than."""
+        return sorted(self.latencies)[int(share * (len(self.latencies) - 1))]
+
 
 @contextmanager
 def prompt() -> Iterator[None]:
