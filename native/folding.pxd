@@ -32,6 +32,7 @@ ctypedef struct player_t:
     uint64_t shots
     uint64_t hits
     uint64_t headshots
+    uint64_t snap_hits
     uint64_t violations
     uint64_t moved_mm
     uint64_t clamped
@@ -54,6 +55,9 @@ ctypedef struct chair_t:        # a seat, as far as it is counted
     uint32_t team               # plus one, 0 in a mode without teams
     int64_t since_us            # alive since
     int32_t at_mm[3]            # where the last judged move put it
+    uint8_t looked              # it is known where it looked last
+    int64_t look_us             # and when
+    int32_t look[3]             # unit vector, millionths
     uint32_t struck_count
     uint32_t struck_first       # ring, oldest first
     struck_t struck[16]         # STRUCK

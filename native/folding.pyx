@@ -1,7 +1,7 @@
 """What each record adds to whom. The twin, `reference/tally.py`, says it in the contract's messages; here the
 fields are read one by one, and whatever they hold is refused rather than believed."""
 
-from libc.math cimport sqrt
+from libc.math cimport cos, sin, sqrt
 from libc.stdint cimport UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcmp, memcpy, memset
@@ -31,6 +31,10 @@ cdef enum:
     EVENT_END = 9
 
 cdef double FARTHEST_MM = 2147483647.0
+# A hit within this time after the last look, turned further than this from it, is a snap: 45 degrees, as the
+# dot product of two looks.
+cdef int64_t SNAP_US = 100000
+cdef int64_t SNAP_DOT = 707106781187
 
 # A message's numbers and messages, by field number: absent ones are 0 and NULL, of repeated ones it is the last.
 # All numbers that are counted have 32 bits.
@@ -276,16 +280,50 @@ cdef int _corrected(const tally_t *tally, const message_t *verdict, double *plac
     return 0
 
 
+cdef bint _unit(double x, double y, double z, int32_t *out) noexcept nogil:
+    """The direction, in millionths; False of one that says nothing."""
+    cdef double length = sqrt(x * x + y * y + z * z)
+    cdef double part[3]
+    cdef int i
+    if not 1e-6 < length < 1e6:
+        return False
+    part[0] = x / length * 1e6
+    part[1] = y / length * 1e6
+    part[2] = z / length * 1e6
+    for i in range(3):
+        out[i] = <int32_t>(part[i] + (0.5 if part[i] >= 0.0 else -0.5))
+    return True
+
+
+cdef void _look(const tally_t *tally, chair_t *chair, const int32_t *look) noexcept nogil:
+    chair.looked = 1
+    chair.look_us = tally.time_us
+    memcpy(chair.look, look, 3 * sizeof(int32_t))
+
+
+cdef bint _snapped(const tally_t *tally, const chair_t *chair, const int32_t *look) noexcept nogil:
+    cdef int64_t dot = 0
+    cdef int i
+    for i in range(3):
+        dot += <int64_t>look[i] * chair.look[i]
+    return chair.looked and tally.time_us - chair.look_us <= SNAP_US and dot < SNAP_DOT
+
+
 cdef int _fold_move(tally_t *tally, chair_t *chair, const command_t *command, const message_t *verdict) except -1:
     cdef player_t *player = &tally.player[chair.player]
     cdef double place[3]
     cdef double apart, sum = 0.0
     cdef int32_t at_mm[3]
+    cdef int32_t look[3]
+    cdef double level
     cdef int i
     if verdict.number[3] == OUTCOME_REJECTED:
         # Who is dead or stunned did nothing wrong.
         player.violations += verdict.number[4] != REASON_DEAD and verdict.number[4] != REASON_STUNNED
         return 0
+    level = cos(command.move.pitch)
+    if _unit(cos(command.move.yaw) * level, sin(command.move.yaw) * level, sin(command.move.pitch), look):
+        _look(tally, chair, look)
     if verdict.number[3] == OUTCOME_CORRECTED:
         player.violations += 1
         _corrected(tally, verdict, place)
@@ -303,9 +341,11 @@ cdef int _fold_move(tally_t *tally, chair_t *chair, const command_t *command, co
     return 0
 
 
-cdef int _fold_shot(tally_t *tally, player_t *player, uint32_t index, const message_t *verdict,
+cdef int _fold_shot(tally_t *tally, chair_t *chair, const command_t *command, const message_t *verdict,
                     const strikes_t *strikes) except -1:
-    cdef use_count_t *weapon = _weapon(tally, player, index)
+    cdef player_t *player = &tally.player[chair.player]
+    cdef use_count_t *weapon = _weapon(tally, player, command.shot.weapon)
+    cdef int32_t look[3]
     cdef uint32_t i, bin = verdict.number[7] // BIN_US
     player.shots += 1
     weapon.shots += 1
@@ -316,6 +356,9 @@ cdef int _fold_shot(tally_t *tally, player_t *player, uint32_t index, const mess
     player.headshots += strikes.region[<int>REGION_HEAD] > 0
     for i in range(<uint32_t>REGION_COUNT):
         player.region[i] += strikes.region[i]
+    if _unit(command.shot.direction.x, command.shot.direction.y, command.shot.direction.z, look):
+        player.snap_hits += strikes.count > 0 and _snapped(tally, chair, look)
+        _look(tally, chair, look)
     return 0
 
 
@@ -351,7 +394,7 @@ cdef int _fold_command(tally_t *tally, const record_t *record) except -1:
     else:
         memset(&strikes, 0, sizeof(strikes_t))
     if command.kind == COMMAND_SHOT and verdict.number[3] == OUTCOME_ACCEPTED:
-        _fold_shot(tally, &tally.player[chair.player], command.shot.weapon, &verdict, &strikes)
+        _fold_shot(tally, chair, &command, &verdict, &strikes)
     return _fold_tick_hits(tally, record, COMMAND_UNLISTED)
 
 
@@ -362,6 +405,7 @@ cdef int _fold_spawn(tally_t *tally, const message_t *spawn) except -1:
     cdef int i
     chair.alive = 1
     chair.since_us = tally.time_us
+    chair.looked = 0
     for i in range(3):
         chair.at_mm[i] = unzigzag32(spawn.number[2 + i])
     return 0

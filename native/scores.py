@@ -45,6 +45,9 @@ class PlayerTally(TypedDict):
     """Shots by which somebody else lost health, armour or shield: at most one a shot, whatever it threw."""
     headshots: int
     """Those of them that met a head."""
+    snap_hits: int
+    """Those that were turned by more than 45 degrees from where the player looked at most 100 ms before; of
+    missiles none."""
     longest_kill_mm: int
     streak: int
     """Kills since the last death, or since the seat was taken."""

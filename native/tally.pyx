@@ -18,7 +18,7 @@ from native.types cimport MAX_WEAPONS, REGION_COUNT
 MAGIC = b"armtally"
 
 cdef enum:
-    FORMAT = 1
+    FORMAT = 2
     BIN_US = 1000
     MOST_PLAYERS = 1 << 20      # of a saved tally
 
@@ -44,6 +44,7 @@ cdef void _pass_player(archive_t *archive, player_t *player, uint32_t weapons) n
     pass_u64(archive, &player.shots)
     pass_u64(archive, &player.hits)
     pass_u64(archive, &player.headshots)
+    pass_u64(archive, &player.snap_hits)
     pass_u64(archive, &player.violations)
     pass_u64(archive, &player.moved_mm)
     pass_u64(archive, &player.clamped)
@@ -73,6 +74,10 @@ cdef void _pass_chair(archive_t *archive, chair_t *chair, uint32_t players) noex
     pass_i64(archive, &chair.since_us)
     for i in range(3):
         pass_i32(archive, &chair.at_mm[i])
+    pass_u8(archive, &chair.looked, 1)
+    pass_i64(archive, &chair.look_us)
+    for i in range(3):
+        pass_i32(archive, &chair.look[i])
     pass_u32(archive, &chair.struck_count, STRUCK)
     pass_index(archive, &chair.struck_first, STRUCK)
     for i in range(<uint32_t>STRUCK):
@@ -232,6 +237,7 @@ cdef class Tally:
             "shots": player.shots,
             "hits": player.hits,
             "headshots": player.headshots,
+            "snap_hits": player.snap_hits,
             "longest_kill_mm": player.longest_mm,
             "streak": player.streak,
             "best_streak": player.best_streak,

@@ -20,7 +20,15 @@ from google.protobuf import (
 )
 from protovalidate._gen.buf.validate import validate_pb
 
-GENERATED = ("arenamesh/combat", "arenamesh/common", "arenamesh/events", "arenamesh/progression", "buf")
+GENERATED = (
+    "arenamesh/combat",
+    "arenamesh/common",
+    "arenamesh/events",
+    "arenamesh/gamification",
+    "arenamesh/liveops",
+    "arenamesh/progression",
+    "buf",
+)
 # Shown to Python programs as `buf.validate.validate_pb2`, which the stubs import.
 VALIDATE = "buf/validate/validate.proto"
 

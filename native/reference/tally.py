@@ -17,6 +17,9 @@ BIN_US = 1000
 STRUCK = 16
 """Shots of projectiles that have hit, remembered by seat: what one shot throws counts once."""
 FARTHEST_MM = 2**31 - 1
+SNAP_US = 100_000
+SNAP_DOT = 707_106_781_187
+"""A hit within the time after the last look, turned further from it than 45 degrees, is a snap."""
 NOT_MOVED = {verdict_pb2.REASON_DEAD, verdict_pb2.REASON_STUNNED}
 """Rejections of a move that say nothing about the move."""
 
@@ -38,6 +41,7 @@ class Player:
     shots: int = 0
     hits: int = 0
     headshots: int = 0
+    snap_hits: int = 0
     longest_kill_mm: int = 0
     streak: int = 0
     best_streak: int = 0
@@ -58,6 +62,8 @@ class Seat:
     """Plus one, 0 in a mode without teams."""
     alive_since_us: int | None = None
     at_mm: tuple[int, int, int] = (0, 0, 0)
+    look: tuple[int, tuple[int, int, int]] | None = None
+    """When and where it looked last: unit vector, millionths."""
     struck: dict[int, bool] = field(default_factory=dict)
     """Commands of its latest projectiles that hit somebody, and whether the head."""
 
@@ -157,7 +163,7 @@ class Tally:
             self.move(seat, record)
         struck = [self.hit(verdict.slot, hit) for hit in verdict.hits]
         if kind == "shot" and verdict.outcome == verdict_pb2.OUTCOME_ACCEPTED:
-            self.shot(seat.player, record, struck)
+            self.shot(seat, record, struck)
         for unlisted in record.unlisted:
             self.tick_hit(unlisted)
 
@@ -166,6 +172,10 @@ class Tally:
         if verdict.outcome == verdict_pb2.OUTCOME_REJECTED:
             seat.player.movement_violations += verdict.reason not in NOT_MOVED
             return
+        yaw, pitch = record.command.move.yaw, record.command.move.pitch
+        if math.isfinite(yaw) and math.isfinite(pitch):
+            level = math.cos(pitch)
+            self.look(seat, unit(math.cos(yaw) * level, math.sin(yaw) * level, math.sin(pitch)))
         corrected = verdict.outcome == verdict_pb2.OUTCOME_CORRECTED
         to = verdict.correction if corrected else record.command.move
         at_mm = self.millimetres(to.x), self.millimetres(to.y), self.millimetres(to.z)
@@ -183,8 +193,19 @@ class Tally:
             raise self.impossible(f"{metres} m is no place")
         return int(scaled)
 
-    def shot(self, player: Player, record: journal_pb2.CommandRecord, struck: list[int | None]) -> None:
-        verdict = record.verdict
+    def look(self, seat: Seat, look: tuple[int, int, int] | None) -> None:
+        if look is not None:
+            seat.look = self.score.time_us, look
+
+    def snapped(self, seat: Seat, look: tuple[int, int, int] | None) -> bool:
+        if seat.look is None or look is None:
+            return False
+        at_us, before = seat.look
+        dot = sum(a * b for a, b in zip(before, look, strict=True))
+        return self.score.time_us - at_us <= SNAP_US and dot < SNAP_DOT
+
+    def shot(self, seat: Seat, record: journal_pb2.CommandRecord, struck: list[int | None]) -> None:
+        verdict, player = record.verdict, seat.player
         weapon = self.weapon(player, record.command.shot.weapon)
         regions = [region for region in struck if region is not None]
         player.shots += 1
@@ -196,6 +217,10 @@ class Tally:
         player.headshots += REGION_HEAD in regions
         for region in regions:
             player.by_region[region] += 1
+        sent = record.command.shot
+        look = unit(sent.direction_x, sent.direction_y, sent.direction_z)
+        player.snap_hits += bool(regions) and self.snapped(seat, look)
+        self.look(seat, look)
 
     def weapon(self, player: Player, index: int) -> list[int]:
         if index >= self.weapons:
@@ -239,6 +264,7 @@ class Tally:
         if event.HasField("spawn"):
             seat = self.seat(event.spawn.slot)
             seat.alive_since_us = self.score.time_us
+            seat.look = None
             seat.at_mm = event.spawn.x_mm, event.spawn.y_mm, event.spawn.z_mm
         elif event.HasField("kill"):
             self.kill(event.kill)
@@ -292,6 +318,16 @@ class Tally:
             ],
             "regions": [{"region": region, "hits": hits} for region, hits in enumerate(by_region) if hits],
         }
+
+
+def unit(x: float, y: float, z: float) -> tuple[int, int, int] | None:
+    """The direction, in millionths; None of one that says nothing."""
+    length = math.sqrt(x * x + y * y + z * z)
+    if not 1e-6 < length < 1e6:
+        return None
+    micro = [part / length * 1e6 for part in (x, y, z)]
+    x, y, z = (part + (0.5 if part >= 0.0 else -0.5) for part in micro)
+    return int(x), int(y), int(z)
 
 
 def percentile_us(bins: list[int], percent: int) -> int:

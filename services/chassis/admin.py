@@ -1,4 +1,5 @@
-"""The process's own small HTTP port: `/health`, `/ready`, `/metrics`, `/debug/profile?seconds=N`."""
+"""The process's own small HTTP port: `/health`, `/healthz` (the same), `/ready`, `/metrics` and
+`/debug/profile?seconds=N`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -35,6 +36,7 @@ class Admin:
         """Serves, and returns the port (a free one for 0)."""
         app = web.Application()
         app.router.add_get("/health", self._health)
+        app.router.add_get("/healthz", self._health)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/debug/profile", self._profile)

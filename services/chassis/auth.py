@@ -106,27 +106,36 @@ def mint(secret: str, *, subject: str, role: Role, lifetime_s: int = 3600) -> st
     return jwt.encode(claims, secret, algorithm=_ALGORITHM)
 
 
-def roles_of(method: MethodDescriptor) -> frozenset[Role]:
-    """The roles that the contract lets call a method; empty when it declares none."""
-    declared: list[Any] = method.GetOptions().Extensions[access_pb2.access].roles  # type: ignore[index]
-    names = (access_pb2.Role.Name(number).removeprefix("ROLE_").lower() for number in declared)
-    return frozenset(Role(name) for name in names if name != "unspecified")
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call a method: callers with a token of one of `roles`, or anybody."""
+
+    roles: frozenset[Role]
+    public: bool
+
+
+def access_of(method: MethodDescriptor) -> Access:
+    """What the contract declares of a method; nobody when it declares nothing."""
+    declared: Any = method.GetOptions().Extensions[access_pb2.access]  # type: ignore[index]
+    names = (access_pb2.Role.Name(number).removeprefix("ROLE_").lower() for number in declared.roles)
+    return Access(frozenset(Role(name) for name in names if name != "unspecified"), declared.public)
 
 
 class AccessUndeclaredError(Exception):
     """A method of the contract does not say who may call it."""
 
 
-def access_table(service: ServiceDescriptor) -> dict[str, frozenset[Role]]:
-    """Roles by method name.
+def access_table(service: ServiceDescriptor) -> dict[str, Access]:
+    """Access by method name.
 
     Raises:
-        AccessUndeclaredError: naming every method without the `access` option.
+        AccessUndeclaredError: naming every method without the `access` option, or with both roles and
+            `public`, of which one cannot be meant.
     """
-    table = {method.name: roles_of(method) for method in service.methods}
-    silent = sorted(name for name, roles in table.items() if not roles)
-    if silent:
-        raise AccessUndeclaredError(f"{service.full_name}: no access declared for {', '.join(silent)}")
+    table = {method.name: access_of(method) for method in service.methods}
+    unclear = sorted(name for name, access in table.items() if access.public == bool(access.roles))
+    if unclear:
+        raise AccessUndeclaredError(f"{service.full_name}: roles, or public, for {', '.join(unclear)}")
     return table
 
 

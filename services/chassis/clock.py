@@ -41,3 +41,8 @@ def is_id(text: str) -> bool:
 def secret_key64() -> int:
     """64 unpredictable bits, such as the key of a session's random draws."""
     return secrets.randbits(64)
+
+
+def secret_bytes(count: int) -> bytes:
+    """Unpredictable bytes, such as a key."""
+    return secrets.token_bytes(count)

@@ -6,7 +6,7 @@ end of that: when it commits it gets the stored answer, when it fails the duplic
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from google.protobuf.message import Message
@@ -25,15 +25,18 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """`scope`: the method and the caller, so that keys of different callers never meet."""
+    """`scope`: the method and the caller, so that keys of different callers never meet. `payload`: the whole
+    request; no log has it."""
 
     scope: str
     key: str
-    payload: bytes
+    payload: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
         if len(self.key) > MAX_KEY:
             raise InvalidArgument.of("idempotency-key", f"must have at most {MAX_KEY} characters")
+        if "\0" in self.key:
+            raise InvalidArgument.of("idempotency-key", "must not have NUL in it")
 
     @property
     def name(self) -> Name:

@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -26,12 +26,13 @@ def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
     return event
 
 
-def configure(level: str, *, service: str, worker: str) -> None:
-    """Sets up structlog and sends the standard library's loggers through it. Called once a process."""
+def configure(level: str, *, service: str, worker: str, cloud: str = "") -> None:
+    """Sets up structlog and sends the standard library's loggers through it. Called once a process. `cloud`:
+    where it runs; empty: not told."""
     readable = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        _named(service, worker),
+        _named({"service": service, "worker": worker} | ({"cloud": cloud} if cloud else {})),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -58,10 +59,9 @@ def configure(level: str, *, service: str, worker: str) -> None:
     root.setLevel(level)
 
 
-def _named(service: str, worker: str) -> structlog.typing.Processor:
+def _named(names: Mapping[str, str]) -> structlog.typing.Processor:
     def add(_logger: object, _method: str, event: EventDict) -> EventDict:
-        event["service"] = service
-        event["worker"] = worker
+        event.update(names)
         return event
 
     return add

@@ -9,7 +9,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from services.chassis.auth import Role, access_table
+from services.chassis.auth import Access, access_table
 
 Context = grpc.aio.ServicerContext[Any, Any]
 # Takes the request (bytes outside the codec, a message inside; an iterator nobody uses for a client
@@ -23,7 +23,7 @@ class Method:
 
     service: str
     name: str
-    roles: frozenset[Role]
+    access: Access
     request: type[Message]
     request_streaming: bool
     response_streaming: bool
@@ -41,14 +41,14 @@ def methods_of(service: ServiceDescriptor) -> list[Method]:
     """Every method of a service.
 
     Raises:
-        AccessUndeclaredError: a method declares no roles.
+        AccessUndeclaredError: a method does not say who may call it.
     """
-    roles = access_table(service)
+    access = access_table(service)
     return [
         Method(
             service=service.full_name,
             name=method.name,
-            roles=roles[method.name],
+            access=access[method.name],
             request=GetMessageClass(method.input_type),
             request_streaming=method.client_streaming,
             response_streaming=method.server_streaming,

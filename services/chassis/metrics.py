@@ -25,8 +25,13 @@ DATABASE_SECONDS = Histogram(
     "database_transaction_seconds", "Transaction, retries included.", buckets=_SECONDS
 )
 DATABASE_SHED = Counter("database_shed", "Callers refused because too many waited for a connection.")
-DATABASE_BREAKER = Gauge("database_breaker_state", "The database circuit: 0 closed, 1 half-open, 2 open.")
-DATABASE_BREAKER_OPENED = Counter("database_breaker_opened", "Times that the database circuit opened.")
+# Of the pool that callers share, and of the connection that some processes keep for their commits.
+DATABASE_BREAKER = Gauge(
+    "database_breaker_state", "The database circuit: 0 closed, 1 half-open, 2 open.", ("pool",)
+)
+DATABASE_BREAKER_OPENED = Counter(
+    "database_breaker_opened", "Times that the database circuit opened.", ("pool",)
+)
 DATABASE_RETRIES = Counter("database_retries", "Transactions tried again, by SQLSTATE.", ("sqlstate",))
 
 OUTBOX_WAITING = Gauge(
@@ -118,6 +123,128 @@ PROGRESSION_COMMIT_COMMANDS = Histogram(
 PROGRESSION_LEDGER_WAITING = Gauge("progression_ledger_waiting", "Commands that wait for a transaction.")
 PROGRESSION_LEDGER_RERUNS = Counter(
     "progression_ledger_reruns", "Transactions that another process was faster than, by table.", ("table",)
+)
+
+GAMIFICATION_REQUEST_SECONDS = Histogram(
+    "gamification_request_duration_seconds",
+    "Call duration; streams: their life.",
+    ("method",),
+    buckets=_SECONDS,
+)
+GAMIFICATION_ERRORS = Counter("gamification_errors", "Calls that ended with an error.", ("method", "code"))
+GAMIFICATION_CACHE_READS = Counter(
+    "gamification_cache_reads", "Players asked of Redis, by outcome: hit, miss, away.", ("outcome",)
+)
+GAMIFICATION_CACHE_TRUSTED = Gauge(
+    "gamification_cache_trusted", "1 while reads may be answered from Redis, 0 while it is away."
+)
+GAMIFICATION_RECORDS = Counter("gamification_records", "Records of RecordMetrics, by outcome.", ("outcome",))
+
+GAMIFICATION_COMMIT_SECONDS = Histogram(
+    "gamification_commit_seconds", "One transaction of the committer, reruns included.", buckets=_SECONDS
+)
+GAMIFICATION_COMMIT_COMMANDS = Histogram(
+    "gamification_commit_commands", "Commands in one transaction.", buckets=_COUNTS
+)
+GAMIFICATION_COMMITS_WAITING = Gauge("gamification_commits_waiting", "Commands that wait for a transaction.")
+GAMIFICATION_COMMIT_RERUNS = Counter(
+    "gamification_commit_reruns", "Transactions that another process was faster than, by table.", ("table",)
+)
+GAMIFICATION_PLAYERS = Counter(
+    "gamification_players",
+    "Players that a transaction needed, by where they were: remembered, read, new.",
+    ("where",),
+)
+GAMIFICATION_OBSERVED = Counter(
+    "gamification_observed", "What events of the bus said of players, by what came of it.", ("outcome",)
+)
+GAMIFICATION_STREAMS = Gauge("gamification_streams", "Open Subscribe streams.")
+GAMIFICATION_NOTIFICATIONS_SENT = Counter(
+    "gamification_notifications_sent", "Notifications that went to streams."
+)
+GAMIFICATION_STREAM_ENDS = Counter(
+    "gamification_stream_ends", "Subscribe streams ended by the server, by reason.", ("reason",)
+)
+GAMIFICATION_SWEPT = Counter(
+    "gamification_swept",
+    "What time alone brought about, by kind: closings, quests, grants, accumulators, notifications.",
+    ("kind",),
+)
+
+INGEST_REQUEST_SECONDS = Histogram(
+    "ingest_request_duration_seconds", "Call duration; streams: their life.", ("method",), buckets=_SECONDS
+)
+INGEST_ERRORS = Counter("ingest_errors", "Calls that ended with an error.", ("method", "code"))
+INGEST_EVENTS = Counter(
+    "ingest_events", "Events by outcome; an error of a single one is in ingest_errors only.", ("outcome",)
+)
+DROPPED_EVENTS = Counter(
+    "dropped_events", "Events of players that fairness blocked, or that were too many.", ("reason",)
+)
+INGEST_COMMIT_SECONDS = Histogram(
+    "ingest_commit_seconds", "One transaction of the committer, reruns included.", buckets=_SECONDS
+)
+INGEST_COMMIT_REQUESTS = Histogram("ingest_commit_requests", "Requests in one transaction.", buckets=_COUNTS)
+INGEST_COMMITS_WAITING = Gauge("ingest_commits_waiting", "Requests that wait for a transaction.")
+INGEST_COMMIT_RERUNS = Counter(
+    "ingest_commit_reruns", "Transactions that another process was faster than, by table.", ("table",)
+)
+
+LEADERBOARD_REQUEST_SECONDS = Histogram(
+    "leaderboard_request_duration_seconds",
+    "Call duration; streams: their life.",
+    ("method",),
+    buckets=_SECONDS,
+)
+LEADERBOARD_ERRORS = Counter("leaderboard_errors", "Calls that ended with an error.", ("method", "code"))
+LEADERBOARD_SCORES = Counter(
+    "leaderboard_scores", "Scores by where they came from (submitted, heard) and outcome.", ("via", "outcome")
+)
+LEADERBOARD_COMMIT_SECONDS = Histogram(
+    "leaderboard_commit_seconds", "One transaction of the committer, reruns included.", buckets=_SECONDS
+)
+LEADERBOARD_COMMIT_COMMANDS = Histogram(
+    "leaderboard_commit_commands", "Commands in one transaction.", buckets=_COUNTS
+)
+LEADERBOARD_COMMITS_WAITING = Gauge("leaderboard_commits_waiting", "Commands that wait for a transaction.")
+LEADERBOARD_COMMIT_RERUNS = Counter(
+    "leaderboard_commit_reruns", "Transactions that another process was faster than, by table.", ("table",)
+)
+LEADERBOARD_READS = Counter(
+    "leaderboard_reads",
+    "Reads of entries, by outcome: redis, or from PostgreSQL because Redis is away or the place is unbuilt "
+    "there.",
+    ("outcome",),
+)
+LEADERBOARD_STANDINGS_TRUSTED = Gauge(
+    "leaderboard_standings_trusted", "1 while reads may be answered from Redis, 0 while it is away."
+)
+LEADERBOARD_REBUILT = Counter("leaderboard_rebuilt", "Places whose order was put into Redis anew.")
+LEADERBOARD_FINALISED = Counter("leaderboard_finalised", "Periods that were made final.")
+LEADERBOARD_STREAMS = Gauge("leaderboard_streams", "Open WatchLeaderboard streams.")
+LEADERBOARD_TOPS_SENT = Counter("leaderboard_tops_sent", "Answers that went to streams.")
+LEADERBOARD_STREAM_ENDS = Counter(
+    "leaderboard_stream_ends", "WatchLeaderboard streams ended by the server, by reason.", ("reason",)
+)
+
+FAIRNESS_REQUEST_SECONDS = Histogram(
+    "fairness_request_duration_seconds", "Call duration.", ("method",), buckets=_SECONDS
+)
+FAIRNESS_ERRORS = Counter("fairness_errors", "Calls that ended with an error.", ("method", "code"))
+FAIRNESS_OBSERVATIONS = Counter("fairness_observations", "Events that said something of a player.")
+FAIRNESS_FLAGS = Counter("anomaly_flags", "Flags raised, by detector and its mode.", ("detector", "mode"))
+FAIRNESS_COMMIT_SECONDS = Histogram(
+    "fairness_commit_seconds", "One transaction of the committer, reruns included.", buckets=_SECONDS
+)
+FAIRNESS_COMMIT_COMMANDS = Histogram(
+    "fairness_commit_commands", "Commands in one transaction.", buckets=_COUNTS
+)
+FAIRNESS_COMMITS_WAITING = Gauge("fairness_commits_waiting", "Commands that wait for a transaction.")
+FAIRNESS_COMMIT_RERUNS = Counter(
+    "fairness_commit_reruns", "Transactions that another process was faster than, by table.", ("table",)
+)
+FAIRNESS_SWEPT = Counter(
+    "fairness_swept", "What time alone brought about, by kind: sanctions, observations, peers.", ("kind",)
 )
 
 
@@ -227,5 +354,55 @@ class ServiceMetrics:
     errors: Counter
 
 
+@dataclass(frozen=True, slots=True)
+class CommitMetrics:
+    """Of one `GroupCommit`: a histogram of transactions, reruns included, one of commands in each, a gauge of
+    those that wait, a counter of reruns by table."""
+
+    seconds: Histogram
+    commands: Histogram
+    waiting: Gauge
+    reruns: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMetrics:
+    """Of one `VersionedCache`: a counter of reads by outcome (hit, miss, away), a gauge that is 1 while it is
+    trusted."""
+
+    reads: Counter
+    trusted: Gauge
+
+
 COMBAT = ServiceMetrics(COMBAT_REQUEST_SECONDS, COMBAT_ERRORS)
 PROGRESSION = ServiceMetrics(PROGRESSION_REQUEST_SECONDS, PROGRESSION_ERRORS)
+PROGRESSION_COMMITS = CommitMetrics(
+    PROGRESSION_COMMIT_SECONDS,
+    PROGRESSION_COMMIT_COMMANDS,
+    PROGRESSION_LEDGER_WAITING,
+    PROGRESSION_LEDGER_RERUNS,
+)
+GAMIFICATION = ServiceMetrics(GAMIFICATION_REQUEST_SECONDS, GAMIFICATION_ERRORS)
+GAMIFICATION_CACHE = CacheMetrics(GAMIFICATION_CACHE_READS, GAMIFICATION_CACHE_TRUSTED)
+GAMIFICATION_COMMITS = CommitMetrics(
+    GAMIFICATION_COMMIT_SECONDS,
+    GAMIFICATION_COMMIT_COMMANDS,
+    GAMIFICATION_COMMITS_WAITING,
+    GAMIFICATION_COMMIT_RERUNS,
+)
+INGEST = ServiceMetrics(INGEST_REQUEST_SECONDS, INGEST_ERRORS)
+INGEST_COMMITS = CommitMetrics(
+    INGEST_COMMIT_SECONDS, INGEST_COMMIT_REQUESTS, INGEST_COMMITS_WAITING, INGEST_COMMIT_RERUNS
+)
+LEADERBOARD = ServiceMetrics(LEADERBOARD_REQUEST_SECONDS, LEADERBOARD_ERRORS)
+LEADERBOARD_COMMITS = CommitMetrics(
+    LEADERBOARD_COMMIT_SECONDS,
+    LEADERBOARD_COMMIT_COMMANDS,
+    LEADERBOARD_COMMITS_WAITING,
+    LEADERBOARD_COMMIT_RERUNS,
+)
+FAIRNESS = ServiceMetrics(FAIRNESS_REQUEST_SECONDS, FAIRNESS_ERRORS)
+FAIRNESS_COMMITS = CommitMetrics(
+    FAIRNESS_COMMIT_SECONDS, FAIRNESS_COMMIT_COMMANDS, FAIRNESS_COMMITS_WAITING, FAIRNESS_COMMIT_RERUNS
+)
+PROGRESSION_CACHE = CacheMetrics(PROGRESSION_CACHE_READS, PROGRESSION_CACHE_TRUSTED)

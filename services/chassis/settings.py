@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.chassis.auth import DEVELOPMENT_SECRET
@@ -17,16 +17,25 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    environment: Literal["development", "production"] = "development"
+    environment: Literal["development", "production"] = Field(
+        default="development", validation_alias=AliasChoices("environment", "env")
+    )
+    """`ENV` is another name of it, with `dev` and `prod`."""
+    cloud: str = Field(default="", pattern=r"^[a-z0-9-]{0,32}$")
+    """Where it runs, such as `azure`: in every line of the log. Nothing depends on it."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     worker_name: str = Field(default="w0", pattern=r"^[a-z0-9-]{1,32}$")
     """Name of this process's slot; stays the same over restarts."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=50051, ge=0, le=65535)
-    admin_port: int = Field(default=8085, ge=0, le=65535)
+    admin_port: int = Field(default=9085, ge=0, le=65535)
 
-    database_url: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:5432/postgres")
+    database_url: SecretStr = Field(
+        default=SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
+        validation_alias=AliasChoices("database_url", "db_url"),
+    )
+    """`DB_URL` is another name of it."""
     database_pool: int = Field(default=10, ge=1, le=50)
     """Connections of this process. All processes together must fit the server's `max_connections`. Over it:
     callers wait."""
@@ -43,8 +52,10 @@ class Settings(BaseSettings):
     """How long it counts as away until one caller may try again; also the retry hint."""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
 
-    bus_kind: Literal["inmem", "redis"] = "redis"
+    bus_kind: Literal["inmem", "redis", "nats", "kafka", "rabbitmq", "servicebus", "sqs"] = "redis"
     """The bus between services. `inmem` reaches this process only."""
+    bus_url: SecretStr = SecretStr("")
+    """Where the bus is, as its kind writes it; `redis` uses `redis_url`."""
     bus_timeout_s: float = Field(default=3.0, gt=0, le=5)
     """How long the bus may take to answer. Over it: it counts as away, and events wait in the outbox."""
     bus_stream_length: int = Field(default=100_000, ge=100)
@@ -74,6 +85,11 @@ class Settings(BaseSettings):
     inbox_keep_days: float = Field(default=30.0, ge=1)
     """How long it is known that an event was handled. An event sent again later has its effect again."""
 
+    idempotency_hours: float = Field(default=24, gt=0)
+    """How long an answer is kept for a repeated request."""
+    purge_s: float = Field(default=60, gt=0)
+    """How often what is kept for a time is looked through for what is past it."""
+
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
 
     max_message_bytes: int = Field(default=65536, ge=1024)
@@ -85,6 +101,11 @@ class Settings(BaseSettings):
     """Unary calls without a deadline, or with a longer one, get this. Over it: DEADLINE_EXCEEDED."""
     drain_s: float = Field(default=3.0, ge=0)
     """How long open calls may go on after the order to stop."""
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _in_full(cls, value: object) -> object:
+        return {"dev": "development", "prod": "production"}.get(str(value), value)
 
     @classmethod
     def load(cls) -> Self:
@@ -107,6 +128,8 @@ class Settings(BaseSettings):
         """What no single field can say. Each line begins with the variable's name."""
         if self.inbox_keep_days * 24 < self.outbox_keep_hours:
             return ["INBOX_KEEP_DAYS: must not be shorter than OUTBOX_KEEP_HOURS"]
+        if self.bus_kind not in ("inmem", "redis") and not self.bus_url.get_secret_value():
+            return [f"BUS_URL: BUS_KIND={self.bus_kind} needs the address of the bus"]
         if self.environment == "development":
             return []
         secret = self.jwt_secret.get_secret_value()

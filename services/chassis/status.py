@@ -1,5 +1,6 @@
 """Errors of the domain as gRPC statuses, with `google.rpc` details. The one table is here."""
 
+import math
 from dataclasses import dataclass
 
 import grpc
@@ -27,6 +28,8 @@ _CODES: dict[type[BaseException], grpc.StatusCode] = {
     errors.NotImplementedYet: grpc.StatusCode.UNIMPLEMENTED,
 }
 ELSEWHERE = ("x-retry-elsewhere", "1")
+# Whole seconds, as HTTP has it; RetryInfo is exact.
+RETRY_AFTER = "retry-after"
 _INTERNAL = errors.DomainError(
     "The server failed. The failure is logged under this request id.", reason="INTERNAL"
 )
@@ -43,13 +46,15 @@ def code_of(error: BaseException) -> grpc.StatusCode:
 def to_status(error: BaseException, domain: str) -> grpc.Status:
     """The status to abort with: exactly one ErrorInfo, and BadRequest and RetryInfo when they say something.
 
-    An error that is not the domain's is told to nobody: its text stays in the log. One that says
-    `elsewhere` also carries the trailing metadata on which the edge tries another host, whatever the method.
+    An error that is not the domain's is told to nobody: its text stays in the log. One that says when to try
+    again also carries trailing metadata that is HTTP's `Retry-After` at the edge; one that says `elsewhere`,
+    the one on which the edge tries another host, whatever the method.
     """
     code = code_of(error)
     shown = error if isinstance(error, errors.DomainError) else _INTERNAL
     info = error_details_pb2.ErrorInfo(reason=shown.reason, domain=domain, metadata=shown.metadata)
     details = [_packed(info)]
+    trailing: list[tuple[str, str | bytes]] = []
     if shown.violations:
         bad = error_details_pb2.BadRequest()
         for violation in shown.violations:
@@ -59,11 +64,12 @@ def to_status(error: BaseException, domain: str) -> grpc.Status:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(int(shown.retry_after_s * 1e9))
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+        trailing.append((RETRY_AFTER, str(max(1, math.ceil(shown.retry_after_s)))))
+    if shown.elsewhere:
+        trailing.append(ELSEWHERE)
     status = status_pb2.Status(code=code.value[0], message=shown.text, details=details)
     told = rpc_status.to_status(status)
-    if not shown.elsewhere:
-        return told
-    return _Status(told.code, told.details, (*told.trailing_metadata, ELSEWHERE))
+    return _Status(told.code, told.details, (*told.trailing_metadata, *trailing))
 
 
 @dataclass(frozen=True, slots=True)

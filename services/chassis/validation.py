@@ -5,15 +5,24 @@ from google.protobuf.message import Message
 
 from services.chassis.errors import FieldViolation, InvalidArgument
 
+MAX_TOLD = 20
+"""Violations that are told of a message: more would not fit what a client accepts as a status."""
+
 
 def check(message: Message) -> None:
-    """Raises InvalidArgument (FIELD_INVALID) with the path and rule of every field that breaks one."""
+    """Raises InvalidArgument (FIELD_INVALID) with the path and rule of every field that breaks one, the
+    outermost first; of more than MAX_TOLD, how many there are."""
     found = protovalidate.collect_violations(message)
     if not found:
         return
     violations = [FieldViolation(_path(v.proto), v.proto.message or v.proto.rule_id) for v in found]
+    violations.sort(key=lambda violation: violation.field.count("."))
+    texts = [f"{v.field}: {v.description}" if v.field else v.description for v in violations[:MAX_TOLD]]
+    if len(violations) > MAX_TOLD:
+        texts.append(f"and {len(violations) - MAX_TOLD} more")
+    violations = violations[:MAX_TOLD]
     raise InvalidArgument(
-        "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in violations),
+        "; ".join(texts),
         reason="FIELD_INVALID",
         violations=violations,
     )

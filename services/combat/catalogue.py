@@ -1,6 +1,7 @@
 """The maps and rulesets of the data folder, loaded once and compiled for the native core."""
 
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 
 from native.arena import Arena
@@ -62,3 +63,9 @@ class Catalogue:
             journal=journal,
             volatile_kinds=volatile_kinds,
         )
+
+
+@cache
+def load_catalogue(folder: Path) -> Catalogue:
+    """The one of a folder, loaded once a process."""
+    return Catalogue(folder)

@@ -20,13 +20,13 @@ from services.chassis.errors import Unavailable
 from services.chassis.outbox import Outbox
 from services.chassis.relay import Relay, RelayLimits
 from services.chassis.singleton import Singleton
-from services.combat import retention
-from services.combat.catalogue import Catalogue
-from services.combat.journal_store import PostgresJournal
-from services.combat.projector import ProjectionLimits, Projector
-from services.combat.recount import Recount
+from services.combat.catalogue import load_catalogue
+from services.combat.durability import retention
+from services.combat.durability.journal_store import PostgresJournal
+from services.combat.schema import SCHEMA, migrations
 from services.combat.settings import CombatSettings
-from services.combat.store import SCHEMA, migrations
+from services.combat.statistics.projector import ProjectionLimits, Projector
+from services.combat.statistics.recount import Recount
 
 _log = structlog.get_logger()
 # Beside workers on one machine, players' answers come first: what is not counted now is counted later.
@@ -55,7 +55,7 @@ async def project(settings: CombatSettings) -> None:
             size=settings.projection_bytes,
             retry_s=settings.projection_retry_s,
         )
-        projector = Projector(database, journal, Catalogue(settings.data_dir), Outbox(SCHEMA), limits)
+        projector = Projector(database, journal, load_catalogue(settings.data_dir), Outbox(SCHEMA), limits)
         relay = Relay(database, Outbox(SCHEMA), bus, RelayLimits.of(settings))
         relays = Singleton(settings.database_url.get_secret_value(), f"relay {SCHEMA}", standby_s=_STANDBY_S)
         turn = Singleton(settings.database_url.get_secret_value(), "combat projector", standby_s=_STANDBY_S)
@@ -79,7 +79,7 @@ async def project(settings: CombatSettings) -> None:
 async def rebuild(settings: CombatSettings, session_id: str) -> None:
     """Counts a session again, or every one that was ever counted ('')."""
     async with _opened(settings) as (database, journal):
-        recount = Recount(database, journal, Catalogue(settings.data_dir), settings.projection_segments)
+        recount = Recount(database, journal, load_catalogue(settings.data_dir), settings.projection_segments)
         if session_id:
             records = await recount.rebuild(session_id)
             _log.info("rebuilt", session_id=session_id, records=records)

@@ -14,14 +14,14 @@ from services.chassis.auth import Principal, Role, principal
 from services.chassis.errors import InvalidArgument, PermissionDenied
 from services.chassis.idempotency import key_of
 from services.chassis.method import Context
-from services.combat.evidence import Evidence, Filter
-from services.combat.match import Match
-from services.combat.play import Play, seats
-from services.combat.proof import Prover
-from services.combat.replay import Replay
-from services.combat.sessions import Sessions
-from services.combat.spectate import Spectate
-from services.combat.statistics import Statistics
+from services.combat.live.match import Match
+from services.combat.live.play import Play, seats
+from services.combat.live.sessions import Sessions
+from services.combat.replay.evidence import Evidence, Filter
+from services.combat.replay.proof import Prover
+from services.combat.replay.spectate import Spectate
+from services.combat.replay.stream import Replay
+from services.combat.statistics.queries import Statistics
 from services.combat.translate import status_of, to_change, to_draft, to_message, type_of
 
 _PLAYER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")

@@ -110,7 +110,5 @@ class CombatSettings(Settings):
     projection_retry_s: float = Field(default=60, gt=0)
     """How long a session is left alone whose journal cannot be counted."""
 
-    idempotency_hours: float = Field(default=24, gt=0)
-    """How long an answer is kept for a repeated request."""
     persist_seconds: float = Field(default=1, gt=0)
     """How often changed player counts are written, and a failed write of a session's end is tried again."""

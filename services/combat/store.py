@@ -2,27 +2,20 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import asyncpg
 
-from services.chassis import migrate, sql
+from services.chassis import sql
 from services.chassis.db import Connection
 from services.combat.domain.session import Session, SessionStatus, SessionType
-
-SCHEMA = "gameplay"
-_SQL = Path(__file__).parent / "sql"
-
-
-def migrations() -> list[migrate.Migration]:
-    return migrate.read(_SQL / "migrations")
+from services.combat.schema import SQL
 
 
 class SessionStore:
     """Every statement on `gameplay.combat_sessions`. Callers bring the connection."""
 
     def __init__(self) -> None:
-        self._sql = sql.load(_SQL / "sessions.sql")
+        self._sql = sql.load(SQL / "sessions.sql")
 
     async def insert(self, connection: Connection, session: Session) -> bool:
         """False when the id is taken."""

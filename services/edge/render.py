@@ -12,12 +12,13 @@ from typing import Any
 
 import yaml
 
-from services.edge.backends import ANYWHERE, BACKENDS
+from services.edge.backends import ANYWHERE, BACKENDS, pattern, public_calls, roots
 from services.edge.endpoints import CLUSTERS, Endpoint, assignment
-from services.edge.routes import prefixes, routes
+from services.edge.routes import routes, under
 from services.edge.settings import EdgeSettings
 
 SOURCE = Path(__file__).with_name("envoy.yaml")
+SIGNED = Path(__file__).with_name("signed.lua")
 
 # HTTP status of a reply that Envoy itself gives -> the gRPC code in its JSON body.
 LOCAL_REPLY_CODES = {
@@ -94,20 +95,34 @@ def _fill(settings: EdgeSettings, *, descriptors: str, jwks: str) -> dict[str, A
         "player_bucket": _bucket(settings.player_requests_per_second),
         "request_bucket": _bucket(settings.requests_per_second),
         "routes": routes(settings),
-        "grpc_services": [backend.contract.full_name for backend in BACKENDS],
-        "token_rules": [
-            {"match": {"prefix": prefix}, "requires": {"provider_name": "arenamesh"}}
-            for prefix in ("/arenamesh.", *prefixes())
-        ],
+        "grpc_services": [contract.full_name for backend in BACKENDS for contract in backend.contracts],
+        "token_rules": _token_rules(),
+        "signed_lua": SIGNED.read_text(),
     }
     source = yaml.safe_load(SOURCE.read_text())
     config = _substitute(source["bootstrap"], values)
     for backend in ANYWHERE:
-        own = values | {"cluster": backend.cluster, "service": backend.contract.full_name}
+        # All services of a process are healthy together, so one of them speaks for it.
+        own = values | {"cluster": backend.cluster, "service": backend.contracts[0].full_name}
         config["static_resources"]["clusters"].append(_substitute(source["anywhere"], own))
     assert {cluster["name"] for cluster in config["static_resources"]["clusters"]} == set(CLUSTERS)
     assert isinstance(config, dict)
     return config
+
+
+def _token_rules() -> list[dict[str, Any]]:
+    """The first one that matches decides."""
+    closed = [{"prefix": "/arenamesh."}, *(under(root) for root in roots())]
+    return [
+        *({"match": _exactly(verb, path)} for verb, path in public_calls()),
+        *({"match": match, "requires": {"provider_name": "arenamesh"}} for match in closed),
+    ]
+
+
+def _exactly(verb: str, path: str) -> dict[str, Any]:
+    """The same path may be open to read and closed to change."""
+    method = {"name": ":method", "string_match": {"exact": verb.upper()}}
+    return {"safe_regex": {"regex": pattern(path)}, "headers": [method]}
 
 
 def _substitute(node: Any, values: Mapping[str, Any]) -> Any:

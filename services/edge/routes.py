@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.edge.backends import ANYWHERE, BACKENDS, COMBAT, Backend, is_read, is_stream
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+
+from services.edge.backends import ANYWHERE, COMBAT, Backend, grpc_path, is_read, is_signed, is_stream, roots
 from services.edge.settings import EdgeSettings
 
 # Of combat, whose sessions have an owner.
@@ -28,13 +30,13 @@ Route = dict[str, Any]
 
 
 def routes(settings: EdgeSettings) -> list[Route]:
-    """In order of matching. REST calls match `/api/` first, then the gRPC path they became."""
+    """In order of matching. REST calls match their own path first, then the gRPC path they became."""
     return [
         *_combat(settings),
         *(route for backend in ANYWHERE for route in _anywhere(settings, backend)),
         # Until the transcoder has renamed the call or refused it. Not a direct response: those get no CORS.
-        *(_route(settings, COMBAT, {"prefix": prefix}) for prefix in prefixes()),
-        *(_admin(path) for path in ("/health", "/ready", "/metrics")),
+        *(_route(settings, COMBAT, under(root)) for root in roots()),
+        *(_admin(path) for path in ("/health", "/healthz", "/ready", "/metrics")),
         _without_transcoder(
             {"match": {"prefix": "/", "grpc": {}}, "direct_response": _not_found("no such service")}
         ),
@@ -42,14 +44,16 @@ def routes(settings: EdgeSettings) -> list[Route]:
     ]
 
 
-def prefixes() -> tuple[str, ...]:
-    """Under which all REST paths are."""
-    return tuple(dict.fromkeys(prefix for backend in BACKENDS for prefix in backend.prefixes))
+def under(root: str) -> Route:
+    """What matches the paths of a root."""
+    return {"prefix" if root.endswith("/") else "path": root}
 
 
 def _combat(settings: EdgeSettings) -> list[Route]:
+    (contract,) = COMBAT.contracts
+
     def calls(*names: str, **how: Any) -> list[Route]:
-        return [_call(settings, COMBAT, name, **how) for name in names]
+        return [_call(settings, COMBAT, contract.methods_by_name[name], **how) for name in names]
 
     return [
         *calls("CreateSession", hash_policy=[_header("x-request-id")]),
@@ -57,7 +61,7 @@ def _combat(settings: EdgeSettings) -> list[Route]:
         *calls(*REPLAYS, retry_on=REPEATABLE, stream=True),
         *calls(*SESSION_READS, hash_policy=_by_session(), retry_on=REPEATABLE),
         *calls(*STREAMS, hash_policy=_by_session(), stream=True),
-        _route(settings, COMBAT, {"prefix": COMBAT.path}, hash_policy=_by_session()),
+        _route(settings, COMBAT, _any_of(contract), hash_policy=_by_session()),
     ]
 
 
@@ -67,19 +71,27 @@ def _anywhere(settings: EdgeSettings, backend: Backend) -> list[Route]:
         _call(
             settings,
             backend,
-            method.name,
+            method,
             retry_on=REPEATABLE if is_read(method) else NOT_EXECUTED,
             stream=is_stream(method),
         )
-        for method in backend.contract.methods
-        if is_read(method) or is_stream(method)
+        for method in backend.methods
+        if is_read(method) or is_stream(method) or is_signed(method)
     ]
-    return [*special, _route(settings, backend, {"prefix": backend.path})]
+    return [*special, *(_route(settings, backend, _any_of(contract)) for contract in backend.contracts)]
 
 
-def _call(settings: EdgeSettings, backend: Backend, name: str, **how: Any) -> Route:
+def _call(settings: EdgeSettings, backend: Backend, method: MethodDescriptor, **how: Any) -> Route:
     # A path for each: one regular expression for many names is soon over Envoy's limit of its size.
-    return _route(settings, backend, {"path": backend.path + name}, **how)
+    route = _route(settings, backend, {"path": grpc_path(method)}, **how)
+    if is_signed(method):
+        signed = {"@type": _type("filters.http.lua.v3.LuaPerRoute"), "name": "signed"}
+        route["typed_per_filter_config"] = {"envoy.filters.http.lua": signed}
+    return route
+
+
+def _any_of(contract: ServiceDescriptor) -> Route:
+    return {"prefix": f"/{contract.full_name}/"}
 
 
 def _route(

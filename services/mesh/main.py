@@ -17,6 +17,7 @@ from services.mesh import report
 from services.mesh.errors import StartError
 from services.mesh.mesh import Mesh
 from services.mesh.report import Report, Sink
+from services.mesh.service import PACKAGES
 from services.mesh.settings import ROOT, MeshSettings, cores, from_environment
 from services.mesh.state import DataDirectory
 
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--host", default="127.0.0.1", metavar="ADDRESS")
     up.add_argument("--port", type=_port, default=8080, metavar="N")
     up.add_argument("--workers", type=_count, default=cores(), metavar="N")
+    up.add_argument("--services", type=_services, default=(), metavar="NAME,...")
     up.add_argument("--no-bots", dest="bots", action="store_false")
     up.add_argument("--no-web", dest="web", action="store_false")
     up.add_argument("--detach", action="store_true")
@@ -79,6 +81,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _services(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in PACKAGES:
+            raise argparse.ArgumentTypeError(f"there is no service {name!r}, but {', '.join(PACKAGES)}")
+    return names
+
+
 def _settings(arguments: argparse.Namespace) -> MeshSettings:
     told = from_environment(os.environ)
     return MeshSettings(
@@ -86,6 +96,7 @@ def _settings(arguments: argparse.Namespace) -> MeshSettings:
         host=arguments.host,
         port=arguments.port,
         workers=arguments.workers,
+        services=arguments.services,
         bots=arguments.bots,
         web=arguments.web,
         environment=told["environment"],
@@ -209,7 +220,7 @@ def _status(directory: DataDirectory, *, as_json: bool) -> int:
         print(f"{state['state']}, process {state['pid']}, {state['edge']}, logs in {state['logs']}")
         for part in state["parts"]:
             restarts = f", restarted {part['restarts']} times" if part["restarts"] else ""
-            print(f"  {part['part']:<10} {part['state']}, process {part['pid']}{restarts}")
+            print(f"  {part['part']:<12} {part['state']}, process {part['pid']}{restarts}")
     return EXIT_NOT_RUNNING if state is None else 0
 
 

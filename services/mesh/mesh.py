@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from services.edge.backends import listed
 from services.edge.endpoints import Endpoint
 from services.mesh import bots, logs, page, probes
 from services.mesh.child import Child
@@ -42,7 +43,7 @@ class Mesh:
         self._stack = contextlib.AsyncExitStack()
         self._ports = Ports()
         self._phase = "starting"
-        self._services = services(settings.workers)
+        self._services = services(settings.workers, settings.services)
         connections = sum(service.connections for service in self._services)
         self._postgres = Postgres(settings.data, settings.logs, connections)
         self._redis = Redis(settings.data, settings.logs)
@@ -76,11 +77,14 @@ class Mesh:
         instances = self._instances(edge, http)
 
         await _together(self._start_everything(edge, instances), self._build_page())
-        if settings.bots and settings.development:
+        # Without combat they would have nobody to play with.
+        if settings.bots and settings.development and "combat" in self._packages:
             await self._start_child("bots", "bots", lambda: bots.program(settings), _at_once)
         self._phase = "ready"
         self._write_state()
-        self._report.tell("ready", seconds=round(time.monotonic() - begun, 2), **self._urls)
+        self._report.tell(
+            "ready", seconds=round(time.monotonic() - begun, 2), paths=listed(settings.services), **self._urls
+        )
 
     async def stop(self) -> None:
         begun = time.monotonic()
@@ -119,17 +123,18 @@ class Mesh:
     async def _start_everything(self, edge: Edge, instances: list[Instance]) -> None:
         await _together(self._start_stores(), self._start_edge(edge))
         with self._report.step("migrations") as step:
-            packages = list(dict.fromkeys(service.package for service in self._services))
-            await _together(*(self._migrate(package) for package in packages))
+            packages = self._packages
+            program = migration(packages, self._settings, self._environment)
+            await run(program, "The database migration")
             step.note = ", ".join(packages)
         with self._report.step("services") as step:
             await _together(*(self._start_instance(instance) for instance in instances))
             await self._until_reachable(edge)
             step.note = ", ".join(service.name for service in self._services)
 
-    async def _migrate(self, package: str) -> None:
-        program = migration(package, self._settings, self._environment)
-        await run(program, f"The database migration of {package}")
+    @property
+    def _packages(self) -> list[str]:
+        return list(dict.fromkeys(service.package for service in self._services))
 
     async def _start_instance(self, instance: Instance) -> None:
         kind = "background" if instance.service.background else "services"

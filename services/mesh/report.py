@@ -25,7 +25,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from services.edge.routes import prefixes
 from services.mesh.errors import StartError
 
 Event = dict[str, Any]
@@ -126,7 +125,7 @@ def _summary(event: Event) -> str:
     lines = [f"Ready in {event['seconds']:.1f} s.", ""]
     rows = {
         "page": event["page"],
-        "REST": f"{event['rest']}  {' '.join(prefixes())}",
+        "REST": f"{event['rest']}  {event['paths']}",
         "gRPC": event["grpc"],
         "database": event["database"],
         "redis": event["redis"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -46,8 +46,12 @@ class Service:
         return self.pool + self.beside
 
 
-def services(workers: int) -> list[Service]:
-    """All of them. Combat's workers are named slots, whose names outlive their ports."""
+def services(workers: int, packages: Collection[str] = ()) -> list[Service]:
+    """Those of these packages, or all. Combat's workers are named slots, whose names outlive their ports."""
+    return [service for service in _all(workers) if not packages or service.package in packages]
+
+
+def _all(workers: int) -> list[Service]:
     return [
         # Beside: its commits, its presence.
         *(Service(name=f"w{index}", package="combat", pool=8, beside=2) for index in range(workers)),
@@ -61,9 +65,20 @@ def services(workers: int) -> list[Service]:
             environment=_AT_LEISURE,
             background=True,
         ),
-        # Beside: the turn of its relay.
-        Service(name="progression", package="progression", pool=10, beside=1),
+        # Beside: its commits, the turn of its relay.
+        Service(name="progression", package="progression", pool=10, beside=2),
+        # Beside: its commits, the turns of its relay and its sweeper.
+        Service(name="gamification", package="gamification", pool=10, beside=3),
+        # Beside: its commits, the turn of its finaliser.
+        Service(name="leaderboard", package="leaderboard", pool=8, beside=2),
+        # Beside: its commits, the turns of its relay and its sweeper.
+        Service(name="fairness", package="fairness", pool=6, beside=3),
+        # Beside: its commits, the turn of its relay.
+        Service(name="ingest", package="ingest", pool=4, beside=2),
     ]
+
+
+PACKAGES = tuple(dict.fromkeys(service.package for service in _all(1)))
 
 
 class Instance:
@@ -139,11 +154,11 @@ def environment(settings: MeshSettings, *, database_url: str, redis_url: str) ->
     }
 
 
-def migration(package: str, settings: MeshSettings, environment: Mapping[str, str]) -> Program:
-    """Brings a service's tables up to date."""
+def migration(packages: Iterable[str], settings: MeshSettings, environment: Mapping[str, str]) -> Program:
+    """Brings the tables of services up to date."""
     return Program(
-        command=(sys.executable, "-m", f"services.{package}.main", "migrate"),
-        log=settings.logs / f"migrate-{package}.log",
+        command=(sys.executable, "-m", "services.mesh.migrations", *packages),
+        log=settings.logs / "migrations.log",
         environment=environment,
         folder=ROOT,
     )

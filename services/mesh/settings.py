@@ -21,6 +21,7 @@ class MeshSettings:
     Attributes:
         data: database, logs, state. One mesh at a time.
         database_url, redis_url: empty for the embedded ones.
+        services: which to run, by package; empty for all.
         start_seconds: how long one part may take until it answers; then the start fails.
         stop_seconds: how long one part may take to stop; then it is killed.
         log_bytes: a larger log is set aside as `<name>.log.1`, over the one before it.
@@ -30,6 +31,7 @@ class MeshSettings:
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int
+    services: tuple[str, ...] = ()
     bots: bool = True
     web: bool = True
     environment: str = "development"

@@ -9,7 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from services.chassis import auth
-from services.edge.routes import prefixes
+from services.edge.backends import listed
 from services.mesh.page import DIST
 from services.mesh.ports import LOOPBACK
 from services.mesh.settings import ROOT, MeshSettings
@@ -18,9 +18,9 @@ DATA = ROOT / "services" / "combat" / "data"
 TOKEN_SECONDS = 3600
 _SUBJECT = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
 _FILE = r"{name:[a-z0-9][a-z0-9.-]*\.json}"
-_NO_PAGE = f"""<!doctype html><title>Arenamesh</title><h1>Arenamesh is running</h1>
+_NO_PAGE = """<!doctype html><title>Arenamesh</title><h1>Arenamesh is running</h1>
 <p>There is no page: Node is missing, the build failed, or <code>--no-web</code> was given. The services
-answer: gRPC and gRPC-Web on this port, REST under <code>{" ".join(prefixes())}</code>.</p>
+answer: gRPC and gRPC-Web on this port, REST under <code>{paths}</code>.</p>
 """
 
 
@@ -71,7 +71,8 @@ class WebServer:
             kept = "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
             return web.FileResponse(file, headers={"cache-control": kept})
         if path == "index.html":
-            return web.Response(text=_NO_PAGE, content_type="text/html")
+            paths = listed(self._settings.services)
+            return web.Response(text=_NO_PAGE.format(paths=paths), content_type="text/html")
         raise web.HTTPNotFound(text="no such page\n")
 
 

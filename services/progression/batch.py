@@ -124,11 +124,11 @@ class Batch:
             if name not in self._rows or character.version != self._rows[name].character.version
         ]
 
-    def spoken_of(self, changed: Iterable[Row]) -> list[Character]:
+    def spoken_of(self, changed: Iterable[Row]) -> dict[str, Character]:
         """Those that `changed`, and those of answers that are given again: who gave them first may have died
         before anybody was told."""
         names = {row.character.character_id for row in changed} | self._repeated
-        return [self._characters[name] for name in sorted(names) if name in self._characters]
+        return {name: self._characters[name] for name in sorted(names) if name in self._characters}
 
     def _created(self, name: str) -> datetime:
         return self._rows[name].created_at if name in self._rows else self._at

@@ -1,18 +1,19 @@
 """What callers change, as commands of the ledger."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.chassis.auth import Principal
 from services.chassis.idempotency import IdempotencyKey
+from services.chassis.write_through import WriteThrough
 from services.progression.access import check_version, permitted
 from services.progression.domain.award import Award, award
 from services.progression.domain.character import Character, applied
 from services.progression.domain.definition import Definition, Definitions
 from services.progression.domain.events import Event
 from services.progression.ledger import Command, Decide, Ledger, Recorded
-from services.progression.write_through import WriteThrough
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Commands:
     """Every one is durable, and what anybody reads, when it returns. What `answer` made of it is what a
     repetition gets."""
 
-    def __init__(self, ledger: Ledger, definitions: Definitions, writing: WriteThrough) -> None:
+    def __init__(self, ledger: Ledger, definitions: Definitions, writing: WriteThrough[Character]) -> None:
         self._ledger = ledger
         self._definitions = definitions
         self._writing = writing
@@ -82,15 +83,18 @@ class Commands:
 
 
 def awarding(definitions: Definitions, awards: Sequence[Award]) -> Decide:
-    """Each award on the state that those before it left."""
+    """Each award on the state that those before it left: states are made only for awards that follow."""
 
     def decide(characters: Mapping[str, Character | None], now: datetime) -> list[tuple[str, Event]]:
         states = dict(characters)
+        following = Counter(each.character_id for each in awards)
         decided: list[tuple[str, Event]] = []
         for each in awards:
             id_ = each.character_id
+            following[id_] -= 1
             for event in award(definitions.of(states[id_]), states[id_], each):
-                states[id_] = applied(states[id_], id_, event, now)
+                if following[id_]:
+                    states[id_] = applied(states[id_], id_, event, now)
                 decided.append((id_, event))
         return decided
 

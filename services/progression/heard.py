@@ -17,7 +17,8 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Data
 
 from services.chassis.bus.port import Bus, DeadLetterSink, Message, Subscription
-from services.chassis.errors import DomainError, InvalidArgument
+from services.chassis.errors import DomainError
+from services.chassis.event_fields import envelope_of, malformed
 from services.chassis.metrics import PROGRESSION_AWARDS_REFUSED
 from services.progression.batch import Command, Recorded
 from services.progression.domain.award import Award, award
@@ -62,9 +63,9 @@ def earned(envelope: Envelope) -> list[Earned]:
     except DecodeError:
         fits = False
     if not fits:
-        raise _malformed("data", f"must be a {data.DESCRIPTOR.full_name}")
+        raise malformed("data", f"must be a {data.DESCRIPTOR.full_name}")
     if not 1 <= len(envelope.id) <= _MOST_ID:
-        raise _malformed("id", f"must have 1 to {_MOST_ID} characters")
+        raise malformed("id", f"must have 1 to {_MOST_ID} characters")
     return read(data)
 
 
@@ -94,18 +95,18 @@ def _session_ended(ended: combat_pb2.CombatSessionEnded) -> list[Earned]:
 
 def _progression(given: liveops_pb2.LiveopsProgression) -> list[Earned]:
     if not 0 <= given.experience <= _MOST:
-        raise _malformed("experience", "must not be negative")
+        raise malformed("experience", "must not be negative")
     mastery: tuple[tuple[str, int], ...] = ()
     if given.mastery_type:
         if given.mastery_experience <= 0:
-            raise _malformed("mastery_experience", "must be positive")
+            raise malformed("mastery_experience", "must be positive")
         mastery = ((given.mastery_type, given.mastery_experience),)
     return [_named(given.player_id, given.character_id, given=Gain(given.experience, mastery))]
 
 
 def _boss_kill(kill: liveops_pb2.LiveopsBossKill) -> list[Earned]:
     if kill.boss_level < 0:
-        raise _malformed("boss_level", "must not be negative")
+        raise malformed("boss_level", "must not be negative")
     level = kill.boss_level or None
     return [_named(kill.player_id, kill.character_id, roles=("killer",), content_level=level)]
 
@@ -139,14 +140,10 @@ def _named(
     content_level: int | None = None,
 ) -> Earned:
     if not _ID.fullmatch(player_id):
-        raise _malformed("player_id", f"must match {_ID.pattern}")
+        raise malformed("player_id", f"must match {_ID.pattern}")
     if character_id and not _ID.fullmatch(character_id):
-        raise _malformed("character_id", f"must match {_ID.pattern}")
+        raise malformed("character_id", f"must match {_ID.pattern}")
     return Earned(player_id, character_id or player_id, roles, given, content_level)
-
-
-def _malformed(name: str, rule: str) -> InvalidArgument:
-    return InvalidArgument.of(name, rule, reason="EVENT_MALFORMED")
 
 
 # -- what comes of it ---------------------------------------------------------------------------------
@@ -212,11 +209,7 @@ class Heard:
 
     async def handle(self, message: Message) -> None:
         """See `port.Handler`. Raises InvalidArgument for what cannot be read, and what the ledger raises."""
-        envelope = Envelope()
-        try:
-            envelope.ParseFromString(message.body)
-        except DecodeError as error:
-            raise _malformed("envelope", "must be an arenamesh.events.v1.Envelope") from error
+        envelope = envelope_of(message.body)
         found = earned(envelope)
         if not found:
             return

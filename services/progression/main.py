@@ -3,35 +3,34 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-import asyncpg
 import structlog
 from arenamesh.progression.v1 import service_pb2
-from redis.exceptions import RedisError
 
-from services.chassis import logging, migrate
+from services.chassis import migrate, program
 from services.chassis.admin import Check
 from services.chassis.auth import Verifier
+from services.chassis.background import background, keep_house
 from services.chassis.bus import connect
 from services.chassis.bus.port import Subscription
-from services.chassis.db import Database
+from services.chassis.db import Database, connected
 from services.chassis.dead_letters import DeadLetters
-from services.chassis.errors import DomainError
 from services.chassis.interceptors import standard
-from services.chassis.metrics import PROGRESSION
-from services.chassis.migrate import SchemaError
+from services.chassis.metrics import PROGRESSION, PROGRESSION_WATCHERS
 from services.chassis.outbox import Outbox
+from services.chassis.program import Command
+from services.chassis.redis import connect_redis, warn_when_away
 from services.chassis.relay import Relay, RelayLimits
 from services.chassis.server import Server, run
-from services.chassis.settings import SettingsError
 from services.chassis.singleton import Singleton
-from services.progression.background import background, keep_house
-from services.progression.cache import Cache
+from services.chassis.wake import Hub
+from services.chassis.write_through import WriteThrough
+from services.progression.cache import cache, versions
 from services.progression.commands import Commands
-from services.progression.connections import connect_redis, installed
+from services.progression.definitions import installed
 from services.progression.heard import Heard
 from services.progression.history import History
 from services.progression.ledger import Ledger
@@ -42,8 +41,7 @@ from services.progression.servicer import ProgressionServicer
 from services.progression.settings import ProgressionSettings
 from services.progression.statistics import Statistics
 from services.progression.told import tell
-from services.progression.watch import Hub, Watch
-from services.progression.write_through import WriteThrough
+from services.progression.watch import Watch
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["ProgressionService"]
 ERROR_DOMAIN = "progression.arenamesh"
@@ -62,17 +60,24 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
     definitions = installed(settings)
     database = await Database.of(settings)
     ledgers = await Database.dedicated(settings)
-    redis = connect_redis(settings)
+    redis = connect_redis(settings, settings.cache_timeout_s)
     bus = connect(settings)
-    cache = Cache(redis, seconds=settings.cache_seconds, retry_s=settings.cache_retry_s)
-    writing = WriteThrough(cache)
-    reader = Reader(database, cache, batch=settings.read_batch)
+    cached = cache(redis, seconds=settings.cache_seconds, retry_s=settings.cache_retry_s)
+    writing = WriteThrough(cached.put)
+    reader = Reader(database, cached, batch=settings.read_batch)
     history = History(database)
-    hub = Hub(redis, history, limit=settings.max_watchers, poll_s=settings.watch_poll_s)
+    hub = Hub(
+        redis,
+        channel=cached.changes,
+        versions=history.versions,
+        limit=settings.max_watchers,
+        poll_s=settings.watch_poll_s,
+        streams=PROGRESSION_WATCHERS,
+    )
     ledger = Ledger(
         ledgers, definitions, tell=tell, batch=settings.ledger_batch, waiting=settings.ledger_waiting
     )
-    ledger.listeners += [writing.told, hub.told]
+    ledger.listeners += [writing.told, lambda characters: hub.told(versions(characters))]
     relay = Relay(database, Outbox(SCHEMA), bus, RelayLimits.of(settings))
     relays = Singleton(settings.database_url.get_secret_value(), f"relay {SCHEMA}", standby_s=_STANDBY_S)
     subscriptions: list[Subscription] = []
@@ -86,33 +91,28 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
         async with database.connection() as connection:
             await migrate.check(connection, SCHEMA, migrations())
         ledger.start()
+        servicer = ProgressionServicer(
+            definitions=definitions,
+            commands=Commands(ledger, definitions, writing),
+            reader=reader,
+            history=history,
+            statistics=Statistics(database, seconds=settings.statistics_seconds),
+            watch=Watch(
+                hub, reader, history, definitions, batch=settings.watch_batch, write_s=settings.watch_write_s
+            ),
+        )
         heard = Heard(ledger, definitions)
         subscriptions += await heard.subscribe(bus, DeadLetters(SCHEMA).sink(database))
         async with background(
             partial(relays.run, relay.run),
             hub.poll,
             hub.listen,
-            cache.recover,
-            partial(keep_house, database, settings),
+            cached.recover,
+            partial(keep_house, database, SCHEMA, settings),
         ):
             yield Server(
                 settings=settings,
-                service=SERVICE,
-                servicer=ProgressionServicer(
-                    definitions=definitions,
-                    commands=Commands(ledger, definitions, writing),
-                    reader=reader,
-                    history=history,
-                    statistics=Statistics(database, seconds=settings.statistics_seconds),
-                    watch=Watch(
-                        hub,
-                        reader,
-                        history,
-                        definitions,
-                        batch=settings.watch_batch,
-                        write_s=settings.watch_write_s,
-                    ),
-                ),
+                services=[(SERVICE, servicer)],
                 interceptors=standard(
                     error_domain=ERROR_DOMAIN,
                     verifier=Verifier(settings.jwt_secret.get_secret_value()),
@@ -138,56 +138,39 @@ async def serve(settings: ProgressionSettings) -> None:
 
 async def migrate_schema(settings: ProgressionSettings) -> None:
     """Brings the schema up to date."""
-    connection = await asyncpg.connect(settings.database_url.get_secret_value())
-    try:
+    async with connected(settings) as connection:
         applied = await migrate.migrate(connection, SCHEMA, migrations())
-    finally:
-        await connection.close()
     _log.info("schema is up to date", applied=applied)
 
 
 async def check(settings: ProgressionSettings) -> None:
     """Whether `serve` would start: settings, data files, database, schema. Says whether Redis is there."""
     installed(settings)
-    connection = await asyncpg.connect(settings.database_url.get_secret_value())
-    try:
+    async with connected(settings) as connection:
         await migrate.check(connection, SCHEMA, migrations())
-    finally:
-        await connection.close()
-    async with connect_redis(settings) as redis:
-        try:
-            await redis.ping()
-        except RedisError as error:
-            _log.warning("redis is away: reads come from postgresql", error=repr(error))
+    await warn_when_away(settings, settings.cache_timeout_s, "reads come from postgresql")
     _log.info("ready to serve")
 
 
-COMMANDS = {"serve": serve, "migrate": migrate_schema, "check": check, "rebuild": rebuild}
+COMMANDS: dict[str, Command] = {
+    "serve": serve,
+    "migrate": migrate_schema,
+    "check": check,
+    "rebuild": rebuild,
+    "remap": remap,
+}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="services.progression.main", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, each in COMMANDS.items():
-        commands.add_parser(name, help=each.__doc__)
-    moved = commands.add_parser("remap", help=remap.__doc__)
-    moved.add_argument(
+def _remap_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--dry-run", action="store_true", help="change nothing; print what levels would change"
     )
-    arguments = parser.parse_args()
-    command = COMMANDS.get(arguments.command) or partial(remap, dry_run=arguments.dry_run)
-    try:
-        settings = ProgressionSettings.load()
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
-    logging.configure(settings.log_level, service="progression", worker=settings.worker_name)
-    try:
-        asyncio.run(command(settings))
-    except (SchemaError, DomainError, OSError, asyncpg.PostgresError, RuntimeError, ValueError) as error:
-        _log.error("cannot go on", error=f"{type(error).__name__}: {error}")
-        return 1
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return program.main(
+        "progression", __doc__, ProgressionSettings, COMMANDS, {"remap": _remap_options}, arguments=arguments
+    )
 
 
 if __name__ == "__main__":

@@ -2,22 +2,24 @@
 
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 import structlog
 
 from services.chassis import migrate
 from services.chassis.db import Database
 from services.chassis.errors import FailedPrecondition
-from services.progression.cache import Cache
-from services.progression.connections import connect_redis, installed
+from services.chassis.redis import connect_redis
+from services.chassis.write_through import WriteThrough
+from services.progression.cache import Cache, cache
+from services.progression.definitions import installed
+from services.progression.domain.definition import Definitions
 from services.progression.ledger import Ledger
 from services.progression.rebuild import rebuild as rebuild_all
 from services.progression.remapper import Change, remap_all
 from services.progression.schema import SCHEMA, migrations
 from services.progression.settings import ProgressionSettings
 from services.progression.told import tell
-from services.progression.write_through import WriteThrough
 
 _log = structlog.get_logger()
 
@@ -25,9 +27,9 @@ _log = structlog.get_logger()
 async def rebuild(settings: ProgressionSettings) -> None:
     """Makes the projections anew from the events, and says what was wrong; nobody is told anything."""
     definitions = installed(settings)
-    async with _opened(settings) as (database, cache):
+    async with _opened(settings) as (database, cached):
         done = await rebuild_all(database, definitions, _progress("rebuilt"))
-        await cache.renew()
+        await cached.renew()
     for table, differed in done.differed.items():
         for character_id in differed:
             print(f"{character_id}: {table} was not what its events say")
@@ -37,24 +39,16 @@ async def rebuild(settings: ProgressionSettings) -> None:
 async def remap(settings: ProgressionSettings, *, dry_run: bool) -> None:
     """Brings every character to the active definition, DEFINITION, and says what changes."""
     definitions = installed(settings)
-    async with _opened(settings) as (database, cache):
-        ledger = None if dry_run else Ledger(database, definitions, tell=tell)
-        writing = WriteThrough(cache)
-        if ledger is not None:
-            ledger.listeners.append(writing.told)
-            ledger.start()
-        try:
+    async with _opened(settings) as (database, cached):
+        nothing: AbstractAsyncContextManager[Ledger | None] = nullcontext()
+        async with nothing if dry_run else _ledger(settings, definitions, cached) as ledger:
             done = await remap_all(
                 database, definitions, ledger, progress=_progress("remapped"), changed=_print_change
             )
-        finally:
-            if ledger is not None:
-                await ledger.close()
-            await writing.flushed()
     for character_id, reason in sorted(done.refused.items()):
         print(f"{character_id}: refused, {reason}")
     _log.info(
-        "remapped" if ledger else "would be remapped",
+        "would be remapped" if dry_run else "remapped",
         definition=definitions.active.name,
         characters=done.characters,
         changed=done.changed,
@@ -67,13 +61,31 @@ async def remap(settings: ProgressionSettings, *, dry_run: bool) -> None:
 @asynccontextmanager
 async def _opened(settings: ProgressionSettings) -> AsyncIterator[tuple[Database, Cache]]:
     database = await Database.of(settings)
-    redis = connect_redis(settings)
+    redis = connect_redis(settings, settings.cache_timeout_s)
     try:
         async with database.connection() as connection:
             await migrate.check(connection, SCHEMA, migrations())
-        yield database, Cache(redis, seconds=settings.cache_seconds, retry_s=settings.cache_retry_s)
+        yield database, cache(redis, seconds=settings.cache_seconds, retry_s=settings.cache_retry_s)
     finally:
         await redis.aclose()
+        await database.close()
+
+
+@asynccontextmanager
+async def _ledger(
+    settings: ProgressionSettings, definitions: Definitions, cached: Cache
+) -> AsyncIterator[Ledger]:
+    """A running one, with a connection of its own."""
+    database = await Database.dedicated(settings)
+    writing = WriteThrough(cached.put)
+    ledger = Ledger(database, definitions, tell=tell)
+    ledger.listeners.append(writing.told)
+    ledger.start()
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+        await writing.flushed()
         await database.close()
 
 

@@ -9,7 +9,7 @@ from services.chassis.settings import Settings
 
 class ProgressionSettings(Settings):
     port: int = Field(default=8084, ge=0, le=65535)
-    admin_port: int = Field(default=8086, ge=0, le=65535)
+    admin_port: int = Field(default=9084, ge=0, le=65535)
 
     data_dir: Path = Path(__file__).parent / "data"
     """Holds `curves/` and `definitions/`."""
@@ -42,8 +42,3 @@ class ProgressionSettings(Settings):
     """Events that a stream holds at once. More stay in the database until these have left."""
     watch_write_s: float = Field(default=5, gt=0)
     """How long one answer may take to leave. Over it: the stream ends, RESOURCE_EXHAUSTED (SLOW_READER)."""
-
-    idempotency_hours: float = Field(default=24, gt=0)
-    """How long an answer is kept for a repeated request."""
-    purge_s: float = Field(default=60, gt=0)
-    """How often what is kept for a time is looked through for what is past it."""

@@ -24,10 +24,10 @@ class ProgressionStore:
     def __init__(self) -> None:
         self._sql = sql.load(SQL / "progression.sql")
 
-    async def lock(self, connection: Connection, character_ids: Collection[str]) -> None:
-        """Nobody else changes these characters until the transaction ends. Does nothing for an id that no
-        character has."""
-        await connection.fetch(self._sql["lock"], list(character_ids))
+    async def lock(self, connection: Connection, character_ids: Collection[str]) -> set[str]:
+        """Nobody else changes these characters until the transaction ends. Answers those that there are."""
+        rows = await connection.fetch(self._sql["lock"], list(character_ids))
+        return {row["character_id"] for row in rows}
 
     async def load(self, connection: Connection, character_ids: Collection[str]) -> dict[str, Row]:
         """Those of the characters that there are."""

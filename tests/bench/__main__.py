@@ -12,7 +12,10 @@ from rich.console import Console
 
 from tests.bench.report import Report, machine, plot, show_grid, show_table
 
-OWN_MODULES = {"__init__", "__main__", "callers", "http2", "load", "report", "unary"}
+OWN_MODULES = {
+    "__init__", "__main__", "callers", "http1", "http2", "load", "report", "routes", "subscribers", "unary",
+}  # fmt: skip
+_WIDTH = 200
 
 
 def main() -> None:
@@ -35,7 +38,8 @@ def main() -> None:
         print()
     else:
         show = show_grid if getattr(bench, "WIDE", False) else show_table
-        show(report, Console())
+        # Into a file or a pipe goes all of it, however wide.
+        show(report, Console(width=None if sys.stdout.isatty() else _WIDTH))
     if arguments.plot:
         plot(report, arguments.plot)
 

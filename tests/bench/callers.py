@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from tests.bench.unary import DEADLINE_EXCEEDED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE, Channel
+from tests.bench.unary import DEADLINE_EXCEEDED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE, Done
 
 # What a client does not give up on: it asks again, with the same key.
 NOT_NOW = (DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE)
@@ -20,12 +20,23 @@ PAUSE_S = 0.1
 PATIENCE_S = 60.0
 
 
+class Connection(Protocol):
+    """What calls are made over: `unary.Channel`, `http1.Web`."""
+
+    ended: asyncio.Future[Any]
+
+    def call(
+        self, path: str, message: bytes, done: Done, headers: Sequence[tuple[str, str]] = ()
+    ) -> None: ...
+
+
 class Request(NamedTuple):
-    """`settle` is called with the answer, once, when it is OK."""
+    """`settle` is called with the answer, once, when it is OK. `headers`: of this call only."""
 
     path: str
     message: bytes
     settle: Callable[[bytes], None]
+    headers: Sequence[tuple[str, str]] = ()
 
 
 Make = Callable[[], Request | None]
@@ -49,7 +60,7 @@ class Round:
 class Callers:
     """Makes the calls of one round over `channels`, which it takes in turn."""
 
-    def __init__(self, channels: Sequence[Channel], make: Make, seconds: float) -> None:
+    def __init__(self, channels: Sequence[Connection], make: Make, seconds: float) -> None:
         self._channels = channels
         self._make = make
         self._seconds = seconds
@@ -123,7 +134,7 @@ class Callers:
             raise RuntimeError(f"{self._open:,} calls are unanswered {PATIENCE_S:.0f} s after the end")
         return self._round
 
-    def _next(self, channel: Channel) -> None:
+    def _next(self, channel: Connection) -> None:
         now = time.perf_counter()
         request = self._make() if now < self._until else None
         if request is None:
@@ -136,7 +147,7 @@ class Callers:
         if not self._open:
             self._over.set_result(None)
 
-    def _send(self, channel: Channel, request: Request, since: float, then: Callable[[], None]) -> None:
+    def _send(self, channel: Connection, request: Request, since: float, then: Callable[[], None]) -> None:
         def done(code: int, answer: bytes) -> None:
             now = time.perf_counter()
             if code == OK:
@@ -150,4 +161,4 @@ class Callers:
             else:
                 raise RuntimeError(f"{request.path} was answered with status {code}: {answer!r}")
 
-        channel.call(request.path, request.message, done)
+        channel.call(request.path, request.message, done, request.headers)

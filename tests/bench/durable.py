@@ -1,9 +1,9 @@
 """Shots a second that are judged and on disk, by load, beside the same without waiting for the disk.
 
-A whole mesh on this machine: one combat worker, PostgreSQL with its durable settings, Envoy, and this
-process, which makes the load on the same cores. A verdict counts when it has arrived and `durable_through`
-covers it. After each round the journal is read from PostgreSQL, and the bench fails unless every
-acknowledged command is in it, once.
+Combat alone on this machine: one worker and the projector, PostgreSQL with its durable settings, Redis,
+Envoy, and this process, which makes the load on the same cores. A verdict counts when it has arrived and
+`durable_through` covers it. After each round the journal is read from PostgreSQL, and the bench fails unless
+every acknowledged command is in it, once.
 
 Levels are open loops at a rate, where the wait for a frame's answer begins when the frame is due, and closed
 loops: so many streams, so many frames unanswered on each, more of them until more brings nothing. The
@@ -34,7 +34,6 @@ from tests.bench.load import Load, Round, aim, content, inspect, make_session, m
 from tests.bench.report import Row
 from tests.support.mesh import supervised, token
 
-PROGRESSION_DATA = Path(__file__).parents[2] / "services" / "progression" / "data"
 SESSIONS = 8
 ROUND_S = 1.0
 ROUNDS = 5
@@ -99,9 +98,7 @@ def mesh(**environment: str) -> Iterator[Running]:
     folder = Path(tempfile.mkdtemp(prefix="arenamesh-bench-"))
     try:
         content(folder / "content")
-        # The mesh's other service reads its own from the same directory.
-        shutil.copytree(PROGRESSION_DATA, folder / "content", dirs_exist_ok=True)
-        options = ("--workers", "1", "--no-bots", "--no-web")
+        options = ("--services", "combat", "--workers", "1", "--no-bots", "--no-web")
         told = {
             "DATA_DIR": str(folder / "content"),
             "LOG_LEVEL": "WARNING",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,7 +29,7 @@ class StreamEnded(Exception):
     """The server ended the stream or the connection."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, ABC):
     """What a connection does, whatever its streams are for. `ended` fails with StreamEnded, or with whatever
     was raised by who took a frame."""
 
@@ -59,13 +60,13 @@ class Connection(asyncio.Protocol):
 
     # -- for whoever knows the streams ------------------------------------------------------------
 
+    @abstractmethod
     def _take_stream(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         """DATA without its padding, HEADERS, or RESET."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _widened(self, stream: int, more: int) -> None:
         """`stream` may send so much more; 0: the connection's window, or a new stream's, has changed."""
-        raise NotImplementedError
 
     # -- asyncio.Protocol -------------------------------------------------------------------------
 

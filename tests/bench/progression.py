@@ -1,6 +1,6 @@
 """Awards, reads and distributed points a second, and how long they take, by how many ask at once.
 
-A whole mesh on this machine: the progression process, PostgreSQL with its durable settings, Redis, Envoy, and
+On this machine: the progression process, PostgreSQL with its durable settings, Redis, Envoy, and
 this process, which makes the load on the same cores. Calls go through the edge and straight to the process,
 in turn, so that a busy moment meets both. Every award and distribution has a request id, as a game server's
 would; a caller that is told to come again later does, with the same id.
@@ -15,23 +15,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import shutil
-import statistics
-import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import asyncpg
 from arenamesh.progression.v1 import service_pb2
 
-from tests.bench.callers import Callers, Make, Request, Round
+from tests.bench.callers import Callers, Request
 from tests.bench.durable import START_S, settle
-from tests.bench.play import processor_s
 from tests.bench.report import Row
+from tests.bench.routes import Level, Routes, Running, channels, closed, mesh
 from tests.bench.unary import Channel
-from tests.support.mesh import supervised, token
 
 SERVICE = "/arenamesh.progression.v1.ProgressionService/"
 CHARACTERS = 5_000
@@ -45,52 +38,11 @@ RATE = 1_000.0
 RATE_CONNECTIONS = 64
 CROWD = 10_000
 CROWD_CONNECTIONS = 1_000
-ROUND_S = 0.7
-WARM_S = 0.3
 LONG_S = 2.5
-ROUNDS = 3
 # Of ten calls of the mix: so many reads, awards, distributions.
 MIX = (6, 3, 1)
 
 WIDE = True
-
-
-# ---- the mesh -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Running:
-    edge: str
-    process: str
-    pid: int
-    database: str
-
-
-@contextmanager
-def mesh() -> Iterator[Running]:
-    folder = Path(tempfile.mkdtemp(prefix="arenamesh-bench-"))
-    try:
-        options = ("--workers", "1", "--no-bots", "--no-web")
-        with supervised(folder, *options, LOG_LEVEL="WARNING") as supervisor:
-            ready = supervisor.until("ready", seconds=START_S)
-            pid = supervisor.part("progression")["pid"]
-            # The edge is what clients are told of; where the process listens only its environment says.
-            entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            port = next(entry for entry in entries if entry.startswith(b"PORT=")).decode()[5:]
-            yield Running(supervisor.target, f"127.0.0.1:{port}", pid, ready["database"])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@asynccontextmanager
-async def channels(target: str, count: int) -> AsyncIterator[list[Channel]]:
-    metadata = [("authorization", f"Bearer {token('bench', 'game_server', lifetime_s=3600)}")]
-    opened = [await Channel.open(target, metadata) for _ in range(count)]
-    try:
-        yield opened
-    finally:
-        for channel in opened:
-            channel.close()
 
 
 # ---- what is asked for --------------------------------------------------------------------------
@@ -210,63 +162,9 @@ async def proved(database: str, work: Work) -> None:
 # ---- measuring ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Level:
-    """How calls are made: over how many connections, in rounds of how many seconds."""
-
-    name: str
-    connections: int
-    run: Callable[[Callers], Coroutine[None, None, Round]]
-    seconds: float = ROUND_S
-    rounds: int = ROUNDS
-
-
-def closed(clients: int) -> Level:
-    """Each client over a connection of its own."""
-    return Level(f"x {clients:,}", clients, lambda callers: callers.closed(clients))
-
-
 OPEN = Level(f"at {RATE:,.0f}/s", RATE_CONNECTIONS, lambda callers: callers.at_rate(RATE), seconds=LONG_S)
 # They share connections, and each asks once or twice.
 CROWDED = Level(f"x {CROWD:,}", CROWD_CONNECTIONS, lambda callers: callers.closed(CROWD), rounds=1)
-
-
-class Routes:
-    """The ways to the process, with their connections; what is measured over all of them, in turn."""
-
-    def __init__(self, running: Running, by_name: dict[str, list[Channel]]) -> None:
-        self._pid = running.pid
-        self._by_name = by_name
-
-    async def measured(self, kind: str, make: Make, level: Level) -> list[Row]:
-        rounds: dict[str, list[Round]] = {name: [] for name in self._by_name}
-        used = dict.fromkeys(self._by_name, 0.0)
-        if level.rounds > 1:
-            for opened in self._by_name.values():
-                await level.run(Callers(opened[: level.connections], make, WARM_S))
-        for _ in range(level.rounds):
-            for name, opened in self._by_name.items():
-                before = processor_s(self._pid)
-                rounds[name].append(
-                    await level.run(Callers(opened[: level.connections], make, level.seconds))
-                )
-                used[name] += processor_s(self._pid) - before
-        return [
-            row
-            for name in self._by_name
-            for row in summed_up(f"{kind} {level.name}, {name}", rounds[name], used[name])
-        ]
-
-
-def summed_up(case: str, rounds: Sequence[Round], used_s: float) -> list[Row]:
-    """`used_s`: processor time of the process in these rounds."""
-    late = sorted(late for each in rounds for late in each.latencies)
-    figures = [("calls", statistics.median(each.rate for each in rounds), "1/s")]
-    for share in (0.50, 0.95, 0.99):
-        figures.append((f"p{share * 100:.0f}", late[int(share * (len(late) - 1))] * 1e3, "ms"))
-    figures.append(("processor a call", used_s / len(late) * 1e6, "us"))
-    figures.append(("told to come again", sum(each.again for each in rounds), "calls"))
-    return [Row(case=case, metric=metric, value=value, unit=unit) for metric, value, unit in figures]
 
 
 async def measured(running: Running) -> list[Row]:
@@ -298,5 +196,5 @@ async def enrolled(opened: Sequence[Channel], work: Work) -> None:
 
 
 def run() -> list[Row]:
-    with mesh() as running:
+    with mesh("progression") as running:
         return asyncio.run(measured(running))

@@ -20,14 +20,15 @@ from native.ruleset import Ruleset
 from native.world import World
 from services.chassis import migrate
 from services.chassis.db import Database
-from services.combat.archive import Archive
 from services.combat.catalogue import Catalogue
 from services.combat.domain.session import Session
-from services.combat.frames import View
-from services.combat.journal_store import PostgresJournal
+from services.combat.durability.journal_store import PostgresJournal
 from services.combat.ports import Save, Segment
-from services.combat.proof import Prover
-from services.combat.store import SCHEMA, SessionStore, migrations
+from services.combat.replay.archive import Archive
+from services.combat.replay.frames import View
+from services.combat.replay.proof import Prover
+from services.combat.schema import SCHEMA, migrations
+from services.combat.store import SessionStore
 from tests.bench.arena import RATE, empty, fought, rules, spread, started
 from tests.bench.report import Row
 from tests.support import postgres

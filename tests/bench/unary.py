@@ -11,6 +11,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 from tests.bench.http2 import (
     DATA,
@@ -92,27 +93,31 @@ class Channel(Connection):
         self._blocks: dict[str, bytes] = {}
         self._next = 1
         self._open: dict[int, _Open] = {}
-        self._waiting: deque[tuple[str, bytes, Done]] = deque()
+        self._waiting: deque[tuple[str, bytes, Done, Iterable[tuple[str, str]]]] = deque()
 
     @classmethod
-    async def open(cls, target: str, metadata: Iterable[tuple[str, str]]) -> Channel:
+    async def open(cls, target: str, metadata: Iterable[tuple[str, str]]) -> Self:
         channel = cls(target, metadata)
         await channel.connect(target)
         return channel
 
-    def call(self, path: str, message: bytes, done: Done) -> None:
-        """Sends now, or as soon as the connection's window lets it through."""
+    def call(self, path: str, message: bytes, done: Done, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Sends now, or as soon as the connection's window lets it through. `headers`: of this call only,
+        which nobody remembers."""
         size = len(message) + 5
         if size > self._first_window:
             raise ValueError(f"a message of {size:,} bytes needs more than a stream's first window")
         if self._waiting or size > self._window:
-            self._waiting.append((path, message, done))
+            self._waiting.append((path, message, done, headers))
             return
         stream, self._next = self._next, self._next + 2
         self._window -= size
         self._open[stream] = _Open(done)
         data = struct.pack(">xL", len(message)) + message
-        sent = frame(HEADERS, END_HEADERS, stream, self._blocks.get(path) or self._block(path))
+        block = self._blocks.get(path) or self._block(path)
+        for name, value in headers:
+            block += b"\0" + text(name) + text(value)
+        sent = frame(HEADERS, END_HEADERS, stream, block)
         while len(data) > FRAME_BYTES:
             sent += frame(DATA, 0, stream, data[:FRAME_BYTES])
             data = data[FRAME_BYTES:]

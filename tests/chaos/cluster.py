@@ -111,8 +111,8 @@ class Cluster:
 
 @asynccontextmanager
 async def running(data: Path, workers: int) -> AsyncIterator[Cluster]:
-    """A mesh of its own under `data`, stopped at the end."""
-    options = ("--no-bots", "--no-web", "--workers", str(workers))
+    """A mesh of combat alone under `data`, stopped at the end."""
+    options = ("--services", "combat", "--no-bots", "--no-web", "--workers", str(workers))
     with supervised(data, *options, LOG_LEVEL="INFO") as supervisor:
         await asyncio.to_thread(supervisor.until, "ready", seconds=START_S)
         yield Cluster(supervisor)

@@ -12,6 +12,8 @@ SERVICES = ROOT / "services"
 SHARED = {"chassis"}
 RUNNERS = {"mesh", "edge"}
 DOMAIN_MAY = {"pydantic", "native"}
+# Of the chassis, what is pure itself.
+PURE = ("services.chassis.errors", "services.chassis.calendar")
 
 
 def imports(path: Path) -> set[str]:
@@ -60,11 +62,7 @@ def test_the_domain_is_pure(path: Path) -> None:
     own = f"services.{path.relative_to(SERVICES).parts[0]}.domain"
     for name in imports(path):
         top = name.split(".")[0]
-        assert (
-            top in DOMAIN_MAY
-            or top in sys.stdlib_module_names
-            or name.startswith((own, "services.chassis.errors"))
-        ), name
+        assert top in DOMAIN_MAY or top in sys.stdlib_module_names or name.startswith((own, *PURE)), name
 
 
 @pytest.mark.parametrize("path", files(*(room / "domain" for room in PRODUCT)), ids=label)
@@ -77,6 +75,29 @@ def test_the_domain_has_no_clock_and_no_dice(path: Path) -> None:
 def test_time_and_randomness_have_one_door(path: Path) -> None:
     doors = {"time", "random", "secrets"} if path.name != "clock.py" else set()
     assert not {name.split(".")[0] for name in imports(path)} & doors
+
+
+# Combat's folders, and what each may know of the others.
+COMBAT_KNOWS: dict[str, set[str]] = {
+    "domain": set(),
+    "durability": {"domain"},
+    "live": {"domain", "durability"},
+    "replay": {"domain", "live"},
+    "statistics": {"domain"},
+}
+
+
+@pytest.mark.parametrize("path", files(*(SERVICES / "combat" / folder for folder in COMBAT_KNOWS)), ids=label)
+def test_the_folders_of_combat_point_one_way(path: Path) -> None:
+    own = path.relative_to(SERVICES / "combat").parts[0]
+    reached = {name.split(".")[2] for name in imports(path) if name.startswith("services.combat.")}
+    assert reached & COMBAT_KNOWS.keys() <= COMBAT_KNOWS[own] | {own}
+    assert not reached & {"main", "project", "servicer", "translate"}
+
+
+def test_every_folder_of_combat_is_among_them() -> None:
+    folders = {path.parent.name for path in (SERVICES / "combat").glob("*/__init__.py")}
+    assert folders == COMBAT_KNOWS.keys()
 
 
 @pytest.mark.parametrize("path", files(ROOT / "native"), ids=label)

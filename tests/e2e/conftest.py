@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import struct
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,8 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from tests.support.mesh import START_S, Supervisor, supervised, token
+
+FRAGILE = ("--services", "combat,progression", "--no-bots", "--no-web")
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
@@ -35,10 +41,24 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
 
 @pytest.fixture(scope="session")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
-    """A mesh that tests may hurt, if they leave all of it running. The last of them stops it."""
-    with supervised(tmp_path_factory.mktemp("fragile"), "--no-bots", "--no-web") as supervisor:
+    """A mesh that tests may hurt, if they leave all of it running. The last of them stops it. Of the services
+    it has two: each costs seconds of a processor to start."""
+    with supervised(tmp_path_factory.mktemp("fragile"), *FRAGILE) as supervisor:
         supervisor.until("ready", seconds=START_S)
         yield supervisor
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment in which published examples run as they are. `xxd` is not on every machine: where it is
+    missing, the one in this PATH knows `-p` only, which is what they ask of it."""
+    if shutil.which("xxd"):
+        return dict(os.environ)
+    folder = tmp_path_factory.mktemp("tools")
+    stand_in = folder / "xxd"
+    stand_in.write_text(f"#!{sys.executable}\nimport sys\nprint(sys.stdin.buffer.read().hex())\n")
+    stand_in.chmod(0o755)
+    return os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
 def bearer(subject: str, role: str = "player") -> dict[str, str]:
@@ -70,6 +90,13 @@ class Rest:
         status, answer = await self(method, path, body, **options)
         assert status == 200, answer
         return answer
+
+    async def lines(self, path: str, *, by: dict[str, str] = SERVER) -> AsyncGenerator[Any, None]:
+        """What a stream says, message by message; closing it ends the stream."""
+        async with self.http.get(self.base + path, headers=by) as response:
+            assert (response.status, response.content_type) == (200, "application/json")
+            async for line in response.content:
+                yield json.loads(line)
 
     async def create(self, **fields: Any) -> str:
         """A session's id."""

@@ -61,4 +61,6 @@ async def test_bots_join_a_match_of_somebody_else(mesh: Supervisor) -> None:
                 await asyncio.sleep(0.1)
             await server.combat.end_session(session.session_id)
         figures = await playing
+        again = await play(mesh, "--bots", "4", "--session", session.session_id, "--secret", SECRET)
     assert figures["matches"] == 1, "the end of the session is the end of the run"
+    assert again["matches"] == 0, "nobody plays in what is over"

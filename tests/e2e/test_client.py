@@ -188,9 +188,18 @@ async def test_the_same_request_id_creates_one_session(server: Mesh) -> None:
     await server.combat.end_session(first.session_id)
 
 
-async def test_the_example_of_the_readme_works_as_printed(mesh: Supervisor) -> None:
+async def test_the_examples_of_the_readme_work_as_printed(mesh: Supervisor) -> None:
     text = (ROOT / "clients" / "python" / "README.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    duel, paid, ranked = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert re.fullmatch(r"session \S+: hits \[\d+, \d+\]\n", await printed(mesh, duel))
+    lines = (await printed(mesh, paid)).splitlines()
+    assert "first-blood: receipt valid: True" in lines
+    assert any(line.startswith("wallet {") for line in lines)
+    assert "Achievement Unlocked: First Blood" in lines
+    assert await printed(mesh, ranked) == "duplicate: False\nduplicate: True\nzoe has 4200\n"
+
+
+async def printed(mesh: Supervisor, example: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -200,4 +209,4 @@ async def test_the_example_of_the_readme_works_as_printed(mesh: Supervisor) -> N
     )
     out, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
-    assert re.fullmatch(r"session \S+: hits \[\d+, \d+\]\n", out.decode())
+    return out.decode()

@@ -240,7 +240,7 @@ class TestStickiness:
 
 
 class TestAroundIt:
-    @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
+    @pytest.mark.parametrize("path", ["/health", "/healthz", "/ready", "/metrics"])
     async def test_the_admin_paths_need_no_token(
         self, mesh: Supervisor, http: aiohttp.ClientSession, path: str
     ) -> None:

@@ -12,7 +12,7 @@ EVE = bearer("eve")
 
 async def counted(rest: Rest, path: str, through: int) -> Any:
     """The statistics of a session once they hold everything up to a record."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):  # the projector steps back on a full machine
         while True:
             answer = await rest.ok("GET", f"{path}/stats", by=EVE)
             if int(answer["journal_sequence"]) >= through:

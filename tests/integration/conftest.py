@@ -10,16 +10,17 @@ import asyncpg
 import pytest
 import structlog
 
-from services.chassis import migrate
-from services.combat.store import SCHEMA, migrations
+from services.chassis.db import Database
+from services.combat.schema import SCHEMA, migrations
+from tests.support import brokers as broker_servers
+from tests.support import consume, recorded
 from tests.support import postgres as postgres_server
-from tests.support import recorded
 from tests.support import redis as redis_server
+from tests.support.brokers import Brokers
+from tests.support.databases import migrated
 from tests.support.postgres import Postgres
 from tests.support.recorded import Recorder
 from tests.support.worker import Worker, worker
-
-TEMPLATE = "template_combat"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,17 +50,13 @@ async def _no_loop_faults() -> AsyncIterator[None]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with postgres_server.running() as server:
-        asyncio.run(_make_template(server))
         yield server
 
 
-async def _make_template(server: Postgres) -> None:
-    await server.command(f"CREATE DATABASE {TEMPLATE}")
-    connection = await asyncpg.connect(server.url(TEMPLATE))
-    try:
-        await migrate.migrate(connection, SCHEMA, migrations())
-    finally:
-        await connection.close()
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """What databases of tests are copies of; tests of other services have one of their own."""
+    return migrated(postgres, SCHEMA, migrations())
 
 
 @pytest.fixture(scope="session")
@@ -68,12 +65,35 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def brokers() -> Iterator[Brokers]:
+    with broker_servers.running() as started:
+        yield started
+
+
 @pytest.fixture
-async def database_url(postgres: Postgres) -> AsyncIterator[str]:
-    """A database of this test's own, with the combat schema in it."""
-    name = await postgres.clone(TEMPLATE)
+async def database_url(postgres: Postgres, template: str) -> AsyncIterator[str]:
+    """A database of this test's own, with the schema of the service in it."""
+    name = await postgres.clone(template)
     yield postgres.url(name)
     await postgres.drop(name)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Connections to it."""
+    opened = await Database.connect(database_url, size=2, wait_s=5, command_s=10)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """To the test's own database, with a table for the effects of events."""
+    opened = await asyncpg.connect(database_url)
+    await opened.execute(consume.TABLE)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

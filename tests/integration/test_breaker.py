@@ -40,7 +40,7 @@ async def database(victim: Postgres) -> AsyncIterator[Database]:
 
 
 def state() -> State:
-    return State(int(DATABASE_BREAKER._value.get()))
+    return State(int(DATABASE_BREAKER.labels("shared")._value.get()))
 
 
 async def work(database: Database) -> None:

@@ -13,6 +13,8 @@ import pytest
 from services.chassis.bus.port import Bus, DeadLetter, Message
 from services.chassis.errors import Unavailable
 from services.chassis.metrics import BUS_LAG
+from tests.support import servicebus
+from tests.support.brokers import KINDS, Brokers
 from tests.support.buses import Recorder, make, message, some
 from tests.support.waiting import eventually
 
@@ -22,17 +24,22 @@ _topics = count(1)
 
 @pytest.fixture
 def topic() -> str:
-    """Its own for each test: the Redis is shared."""
+    """Its own for each test: the servers are shared."""
     return f"topic{next(_topics)}"
 
 
-@pytest.fixture(params=["inmem", "redis"])
-async def bus_of(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Make]:
+@pytest.fixture(params=["inmem", "servicebus", *KINDS])
+async def bus_of(
+    request: pytest.FixtureRequest, brokers: Brokers, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Make]:
     """Makes buses of one kind, all closed at the end."""
+    if request.param == "servicebus":
+        servicebus.pretend(monkeypatch)
+    url = "" if request.param in ("inmem", "servicebus") else brokers.of(request.param).url
     made: list[Bus] = []
 
     def one(**limits: float) -> Bus:
-        made.append(make(request.param, redis_url, **limits))
+        made.append(make(request.param, url, **limits))
         return made[-1]
 
     yield one
@@ -82,14 +89,14 @@ async def test_every_group_gets_everything_and_its_members_share(bus_of: Make, t
     await bus.subscribe(topic, "shared", one.handle, one.bury)
     await bus.subscribe(topic, "shared", two.handle, two.bury)
     published: list[Message] = []
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while len(one.ids) < 50 or len(two.ids) < 50:
             batch = some(50, 40, len(published))
             published += batch
             await bus.publish(topic, batch)
             await everything.until(batch)
     await everything.until(published)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while len(one.ids | two.ids) < len(published):  # noqa: ASYNC110  # two recorders
             await asyncio.sleep(0.005)
     assert len(everything.seen) == len(published)
@@ -114,6 +121,18 @@ async def test_order_while_members_come_and_go(bus_of: Make, topic: str) -> None
     await seen.until(messages)
     seen.assert_in_order()
     assert len(seen.seen) == len(messages)  # nobody died: nothing came twice
+
+
+async def test_what_is_published_again_comes_again(bus_of: Make, topic: str) -> None:
+    """As a dead letter is that is replayed: no bus may take it for a duplicate."""
+    bus, seen = bus_of(), Recorder()
+    await bus.subscribe(topic, "g", seen.handle, seen.bury)
+    again, after = message("s", 0), message("s", 1)
+    await bus.publish(topic, [again])
+    await seen.until([again])
+    await bus.publish(topic, [again, after])
+    await seen.until([after])
+    assert [each.id for each in seen.seen] == ["s/0", "s/0", "s/1"]
 
 
 async def test_what_failed_comes_again_and_only_its_subject_waits(bus_of: Make, topic: str) -> None:
@@ -308,6 +327,19 @@ async def test_no_more_is_in_hand_than_the_limit(bus_of: Make, topic: str) -> No
     await bus.subscribe(topic, "g", handle, seen.bury)
     await seen.until(messages)
     assert 8 <= most < 8 + 16  # a read may bring one more of each partition
+
+
+async def test_any_subject_and_body(bus_of: Make, topic: str) -> None:
+    bus, seen = bus_of(), Recorder()
+    messages = [
+        Message("\u00e9v\u00e9nement 1 ", " Zo\u00eb\r\n\u2028*.>{}/\U0001f3ae", bytes(range(256))),
+        Message("2", "s" * 200, b""),
+        Message("3", "s", b"\n\r\n" * 20_000),
+    ]
+    await bus.publish(topic, messages)
+    await bus.subscribe(topic, "g", seen.handle, seen.bury)
+    await seen.until(messages)
+    assert sorted(seen.seen, key=lambda each: each.id) == sorted(messages, key=lambda each: each.id)
 
 
 async def test_marks(bus_of: Make, topic: str) -> None:

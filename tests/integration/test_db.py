@@ -10,7 +10,7 @@ from services.chassis import migrate
 from services.chassis.db import MAX_ATTEMPTS, Connection, Database, NestedAcquireError
 from services.chassis.errors import Unavailable
 from services.chassis.migrate import Migration, SchemaError
-from services.combat.store import SCHEMA, migrations
+from services.combat.schema import SCHEMA, migrations
 from tests.support.postgres import Postgres
 
 
@@ -107,6 +107,21 @@ async def test_it_gives_up_in_the_end(database: Database) -> None:
     with pytest.raises(asyncpg.SerializationError):
         await database.transaction(work)
     assert runs == MAX_ATTEMPTS
+
+
+async def test_a_statement_alone_is_a_transaction(database: Database, database_url: str) -> None:
+    other = await asyncpg.connect(database_url)
+    await other.execute("CREATE TABLE counted (n INTEGER NOT NULL CHECK (n < 3))")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await database.statement("INSERT INTO counted SELECT * FROM unnest($1::int[])", [1, 2, 3])
+    assert await other.fetchval("SELECT count(*) FROM counted") == 0
+    await database.statement("INSERT INTO counted SELECT * FROM unnest($1::int[])", [1, 2])
+    assert await other.fetchval("SELECT sum(n) FROM counted") == 3
+    await other.execute("CREATE SEQUENCE runs")
+    lost = "DO $$ BEGIN IF nextval('runs') < 3 THEN RAISE SQLSTATE '40001'; END IF; END $$"
+    await database.statement(lost)
+    assert await other.fetchval("SELECT last_value FROM runs") == 3
+    await other.close()
 
 
 async def test_a_failure_of_the_work_changes_nothing(database: Database) -> None:

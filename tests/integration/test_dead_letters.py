@@ -17,7 +17,7 @@ from services.chassis.db import Connection, Database
 from services.chassis.dead_letters import DeadLetters
 from services.chassis.inbox import Inbox
 from services.chassis.outbox import START, Outbox
-from services.combat.store import SCHEMA
+from services.combat.schema import SCHEMA
 from tests.support.buses import Recorder, make, message
 from tests.support.events import envelope
 

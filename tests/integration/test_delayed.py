@@ -14,7 +14,8 @@ from tests.support import tokens
 from tests.support.arenas import RATE
 from tests.support.frames import world_of
 from tests.support.recorded import Recorder, Recording
-from tests.support.worker import Worker, refusal, worker
+from tests.support.refusals import refusal
+from tests.support.worker import Worker, worker
 
 POLL_S = 0.02
 

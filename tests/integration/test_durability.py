@@ -13,11 +13,12 @@ import pytest
 from arenamesh.combat.v1 import play_pb2, service_pb2, session_pb2
 
 from services.chassis import migrate
-from services.combat.store import SCHEMA, migrations
+from services.combat.schema import SCHEMA, migrations
 from tests.support import postgres as postgres_server
 from tests.support import tokens
+from tests.support.refusals import reason
 from tests.support.waiting import eventually
-from tests.support.worker import Stream, Worker, reason, refused, worker
+from tests.support.worker import Stream, Worker, refused, worker
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 ENDED = session_pb2.SESSION_STATUS_ENDED
@@ -316,7 +317,7 @@ async def test_postgresql_stops_and_starts_under_a_match(redis_url: str) -> None
                     return False
                 return True
 
-            await eventually(back, within_s=30.0)
+            await eventually(back)
             assert combat.matches._live[session_id] is match
             assert match.session.epoch == 1
             assert match.now_us() - now_us < 5_000_000

@@ -7,8 +7,9 @@ import grpc
 import pytest
 
 from tests.support import tokens
+from tests.support.refusals import reason
 from tests.support.waiting import eventually
-from tests.support.worker import Worker, reason, refused, worker
+from tests.support.worker import Worker, refused, worker
 
 
 async def test_a_fault_of_ours_says_nothing(combat: Worker, database_url: str) -> None:

@@ -12,7 +12,8 @@ from google.protobuf.message_factory import GetMessageClass
 from services.chassis import clock
 from services.chassis.auth import DEVELOPMENT_SECRET, Role, access_table
 from tests.support import tokens
-from tests.support.worker import Worker, ended, reason
+from tests.support.refusals import ended, reason
+from tests.support.worker import Worker
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["CombatService"]
 METHODS = {method.name: method for method in SERVICE.methods}
@@ -84,10 +85,10 @@ async def test_bad_tokens_on_every_method(combat: Worker, bad: str) -> None:
 async def test_every_role_on_every_method(combat: Worker) -> None:
     table = access_table(SERVICE)
     for role in Role:
-        for name, allowed in table.items():
+        for name, access in table.items():
             error = await called(combat, name, tokens.bearer("x", role))
             denied = error is not None and error.code() is grpc.StatusCode.PERMISSION_DENIED
-            assert denied == (role not in allowed), (role, name)
+            assert denied == (role not in access.roles), (role, name)
             if denied:
                 assert reason(error) == "ROLE_NOT_ALLOWED"
 

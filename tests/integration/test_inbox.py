@@ -10,7 +10,7 @@ import pytest
 
 from services.chassis.db import Connection, Database
 from services.chassis.inbox import Inbox
-from services.combat.store import SCHEMA
+from services.combat.schema import SCHEMA
 
 INBOX = Inbox(SCHEMA)
 

@@ -15,7 +15,7 @@ import pytest
 
 from services.chassis.db import Database
 from services.chassis.errors import DataLoss, Unavailable
-from services.combat.journal_store import PostgresJournal, _columns
+from services.combat.durability.journal_store import PostgresJournal, _columns
 from services.combat.ports import Save, Segment
 from tests.support.waiting import eventually
 

@@ -14,7 +14,7 @@ from arenamesh.combat.v1 import event_pb2, journal_pb2, play_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from services.combat import contract
+from services.combat.durability import contract
 from tests.support.journals import STARTED, add_segments, add_session, session_row
 from tests.support.random_match import RandomMatch
 

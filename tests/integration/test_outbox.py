@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from services.chassis.outbox import START, Outbox, Position
-from services.combat.store import SCHEMA
+from services.combat.schema import SCHEMA
 from tests.support.events import envelope
 
 OUTBOX = Outbox(SCHEMA)

@@ -12,8 +12,9 @@ from arenamesh.combat.v1 import event_pb2, play_pb2, service_pb2, session_pb2, v
 
 from services.chassis.auth import Role
 from tests.support import tokens
+from tests.support.refusals import reason, refusal
 from tests.support.waiting import eventually
-from tests.support.worker import Stream, Worker, reason, refusal, worker
+from tests.support.worker import Stream, Worker, worker
 
 PROTECTED_US = 3_000_000  # after a spawn, in the mode `battle_royale`
 REJECTED = verdict_pb2.OUTCOME_REJECTED
@@ -472,7 +473,7 @@ async def test_a_slow_reader_is_ended_and_nobody_else_notices(database_url: str,
         async with grpc.aio.insecure_channel(
             f"127.0.0.1:{combat.server.port}", options=SMALL_WINDOW
         ) as channel:
-            slow = Worker(combat.server, channel, type(combat.stub)(channel))
+            slow = Worker(combat.server, channel)
             stream = await slow.play(session.session_id, tokens.game_server())
             other = await combat.play(session.session_id, tokens.player("p1"), snapshot_rate_hz=10)
             # Never reads again while full snapshots of 300 players keep coming.

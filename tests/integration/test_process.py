@@ -7,13 +7,14 @@ import signal
 import asyncpg
 import grpc
 import pytest
-from arenamesh.combat.v1 import play_pb2, service_pb2_grpc, session_pb2
+from arenamesh.combat.v1 import play_pb2, session_pb2
 
 from tests.support import redis as redis_server
 from tests.support import tokens
 from tests.support.postgres import Postgres
 from tests.support.process import fetch, run, serving
-from tests.support.worker import Worker, reason, worker
+from tests.support.refusals import reason
+from tests.support.worker import Worker, worker
 
 # -- subcommands --------------------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ async def test_a_graceful_stop(database_url: str, redis_url: str, number: signal
         serving(**variables) as (process, ports),
         grpc.aio.insecure_channel(f"127.0.0.1:{ports['port']}") as channel,
     ):
-        client = Worker(None, channel, service_pb2_grpc.CombatServiceStub(channel))  # type: ignore[arg-type]
+        client = Worker(None, channel)  # type: ignore[arg-type]
         session = await client.create()
         await client.join(session.session_id, "ann")
         await client.begin(session.session_id)

@@ -21,10 +21,10 @@ from arenamesh.events.v1.envelope_pb2 import Envelope
 from services.chassis.bus import connect
 from services.chassis.bus.port import DeadLetter, Message
 from services.chassis.db import Database
-from services.combat.catalogue import Catalogue
+from services.combat.catalogue import load_catalogue
 from services.combat.domain.session import SessionStatus
-from services.combat.events import EVENTS_TOPIC, VALIDATION_TOPIC, Story
-from services.combat.statistics_store import StatisticsStore
+from services.combat.statistics.events import EVENTS_TOPIC, VALIDATION_TOPIC, Story
+from services.combat.statistics.store import StatisticsStore
 from tests.support.arenas import DATA
 from tests.support.journals import add_segments, add_session, session_row
 from tests.support.process import environment, fetch
@@ -34,7 +34,7 @@ from tests.support.waiting import eventually
 from tests.support.worker import Worker, refused, settings
 
 ROOT = Path(__file__).parents[2]
-RULES = Catalogue(DATA).ruleset("default", 1)
+RULES = load_catalogue(DATA).ruleset("default", 1)
 KILLS = 8
 
 
@@ -102,7 +102,7 @@ async def test_killed_at_any_moment_it_tells_everything_once(database_url: str, 
             process,
             _port,
         ):
-            await eventually(partial(progressed, before), 20)
+            await eventually(partial(progressed, before))
             await asyncio.sleep(draw.uniform(0, 0.03))
             process.kill()
             await process.wait()
@@ -111,7 +111,7 @@ async def test_killed_at_any_moment_it_tells_everything_once(database_url: str, 
             break
     assert moved >= 3
     async with projecting(database_url, redis_url):
-        await eventually(done, 30)
+        await eventually(done)
     for session_id, story in stories.items():
         rows = await raw.fetch("SELECT envelope FROM gameplay.outbox WHERE subject = $1", session_id)
         found = [Envelope.FromString(row["envelope"]) for row in rows]
@@ -151,7 +151,7 @@ async def test_one_works_and_another_stands_by(database_url: str, redis_url: str
         first.kill()
         await first.wait()
         await add_segments(raw, "one", segments[half:])
-        await eventually(caught_up, 20)
+        await eventually(caught_up)
         second.terminate()
         assert await second.wait() == 0
     events = await raw.fetchval("SELECT count(*) FROM gameplay.outbox")
@@ -188,7 +188,7 @@ async def test_what_it_tells_arrives_on_the_bus(database_url: str, redis_url: st
         return sum(map(len, heard.values())) >= len(told)
 
     async with projecting(database_url, redis_url):
-        await eventually(all_heard, 20)
+        await eventually(all_heard)
     for topic, envelopes in heard.items():
         assert envelopes == [each.envelope for each in told if each.topic == topic]
     await bus.close()

@@ -16,20 +16,20 @@ from native.reference.tally import Tally as Twin
 from services.chassis.db import Database
 from services.chassis.errors import DataLoss, NotFound
 from services.chassis.outbox import Outbox
-from services.combat.catalogue import Catalogue
+from services.combat.catalogue import load_catalogue
 from services.combat.domain.session import SessionStatus
-from services.combat.events import Story
-from services.combat.journal_store import PostgresJournal
-from services.combat.projector import ProjectionLimits, Projector
-from services.combat.recount import Recount
-from services.combat.statistics import Statistics
-from services.combat.statistics_store import StatisticsStore
-from services.combat.store import SCHEMA
+from services.combat.durability.journal_store import PostgresJournal
+from services.combat.schema import SCHEMA
+from services.combat.statistics.events import Story
+from services.combat.statistics.projector import ProjectionLimits, Projector
+from services.combat.statistics.queries import Statistics
+from services.combat.statistics.recount import Recount
+from services.combat.statistics.store import StatisticsStore
 from tests.support.arenas import DATA
 from tests.support.journals import add_segments, add_session, session_row
 from tests.support.random_match import RandomMatch
 
-RULES = Catalogue(DATA).ruleset("default", 1)
+RULES = load_catalogue(DATA).ruleset("default", 1)
 
 
 @dataclass
@@ -74,7 +74,7 @@ def projector(
         size=1 << 20,
         retry_s=retry_s,
     )
-    return Projector(database, journal, Catalogue(DATA), Outbox(SCHEMA), limits)
+    return Projector(database, journal, load_catalogue(DATA), Outbox(SCHEMA), limits)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def counting(database_url: str) -> AsyncIterator[Counting]:
     database = await Database.connect(database_url, size=4, wait_s=5, command_s=20)
     journal = PostgresJournal(database_url, database, wait_s=5, command_s=20)
     raw = await asyncpg.connect(database_url)
-    recount = Recount(database, journal, Catalogue(DATA), 3)
+    recount = Recount(database, journal, load_catalogue(DATA), 3)
     yield Counting(database, journal, raw, projector(database, journal), recount)
     await raw.close()
     await journal.close()
@@ -250,7 +250,7 @@ async def test_a_step_is_bounded_by_segments_and_by_size(counting: Counting) -> 
         limits = ProjectionLimits(
             poll_s=1, sessions=1, parallel=1, share=1, rest_s=0, segments=segments, size=size, retry_s=60
         )
-        catalogue, outbox = Catalogue(DATA), Outbox(SCHEMA)
+        catalogue, outbox = load_catalogue(DATA), Outbox(SCHEMA)
         await Projector(counting.database, counting.journal, catalogue, outbox, limits).turn()
         return int(await counting.raw.fetchval("SELECT sequence FROM gameplay.combat_projections"))
 

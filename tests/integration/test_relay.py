@@ -18,7 +18,7 @@ from services.chassis.errors import Unavailable
 from services.chassis.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING
 from services.chassis.outbox import START, Outbox
 from services.chassis.relay import RelayLimits
-from services.combat.store import SCHEMA
+from services.combat.schema import SCHEMA
 from tests.support.buses import LIMITS
 from tests.support.events import envelope
 from tests.support.relay import relaying

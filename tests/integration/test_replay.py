@@ -14,8 +14,9 @@ from tests.support import tokens
 from tests.support.arenas import RATE
 from tests.support.frames import world_of
 from tests.support.recorded import Recorder, Recording
+from tests.support.refusals import refusal
 from tests.support.waiting import eventually
-from tests.support.worker import Worker, refusal, worker
+from tests.support.worker import Worker, worker
 
 TICKS = 240
 
@@ -172,7 +173,7 @@ async def test_a_reader_that_stops_is_ended(recorder: Recorder, database_url: st
     async with worker(database_url=database_url, redis_url=redis_url, **limits) as combat:
         options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{combat.server.port}", options=options) as channel:
-            slow = replay(Worker(combat.server, channel, type(combat.stub)(channel)), session_id)
+            slow = replay(Worker(combat.server, channel), session_id)
             await slow.read()
             began_s = clock.monotonic_s()
             while clock.monotonic_s() - began_s < 1.0:

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from services.chassis.db import Database
-from services.combat.journal_store import PostgresJournal
+from services.combat.durability.journal_store import PostgresJournal
+from services.combat.durability.retention import maintain
 from services.combat.ports import Save, Segment
-from services.combat.retention import maintain
 
 DAYS = 30
 TODAY = date(2030, 3, 10)

@@ -12,8 +12,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from services.combat.settings import CombatSettings
 from tests.support import tokens
+from tests.support.refusals import details, reason
 from tests.support.waiting import eventually
-from tests.support.worker import Worker, details, reason, refused, worker
+from tests.support.worker import Worker, refused, worker
 
 WAITING = session_pb2.SESSION_STATUS_WAITING
 ACTIVE = session_pb2.SESSION_STATUS_ACTIVE

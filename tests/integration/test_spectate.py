@@ -10,7 +10,8 @@ from arenamesh.combat.v1 import play_pb2, service_pb2, spectate_pb2
 
 from tests.support import tokens
 from tests.support.frames import world_of
-from tests.support.worker import Worker, refusal, worker
+from tests.support.refusals import refusal
+from tests.support.worker import Worker, worker
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ async def test_a_spectator_that_stops_reading_is_ended_and_nobody_else_notices(
         await combat.begin(session.session_id)
         options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{combat.server.port}", options=options) as channel:
-            slow = watch(Worker(combat.server, channel, type(combat.stub)(channel)), session.session_id)
+            slow = watch(Worker(combat.server, channel), session.session_id)
             await slow.read()
             quick = watch(combat, session.session_id)
             last = 0

@@ -13,8 +13,9 @@ import pytest
 from arenamesh.combat.v1 import event_pb2, play_pb2, service_pb2, session_pb2, verdict_pb2
 
 from tests.support import tokens
+from tests.support.refusals import info, reason
 from tests.support.waiting import eventually
-from tests.support.worker import Stream, Worker, info, reason, refused, worker
+from tests.support.worker import Stream, Worker, refused, worker
 
 WAITING = session_pb2.SESSION_STATUS_WAITING
 ACTIVE = session_pb2.SESSION_STATUS_ACTIVE

@@ -16,13 +16,13 @@ from arenamesh.combat.v1 import play_pb2
 from native.arena import Arena
 from services.chassis.errors import Unavailable
 from services.combat import catalogue
-from services.combat.committer import Committer, Journaled
 from services.combat.domain.session import Session
-from services.combat.match import Match
-from services.combat.ownership import Ownership
-from services.combat.play import PlayStream
+from services.combat.durability.committer import Committer, Journaled
+from services.combat.durability.recovery import Recovery
+from services.combat.live.match import Match
+from services.combat.live.ownership import Ownership
+from services.combat.live.play import PlayStream
 from services.combat.ports import Segment
-from services.combat.recovery import Recovery
 from tests.sim.tables import Tables
 
 Removal = Callable[[], Any]

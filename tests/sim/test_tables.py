@@ -17,11 +17,11 @@ import pytest
 
 from services.chassis.db import Database
 from services.combat.domain.session import Session, SessionStatus, SessionType
-from services.combat.journal_store import PostgresJournal
-from services.combat.ownership_store import PostgresOwnership
+from services.combat.durability.journal_store import PostgresJournal
+from services.combat.live.ownership_store import PostgresOwnership
 from services.combat.ports import Save, Segment
 from services.combat.store import SessionStore
-from tests.integration.conftest import database_url, postgres  # noqa: F401 - fixtures
+from tests.integration.conftest import database_url, postgres, template  # noqa: F401 - fixtures
 from tests.sim.tables import Tables
 from tests.support.waiting import eventually
 

@@ -10,9 +10,9 @@ from services.chassis.auth import Principal
 from services.chassis.errors import Unavailable
 from services.combat.catalogue import Catalogue
 from services.combat.domain.session import Draft
-from services.combat.matches import Matches
-from services.combat.play import Play
-from services.combat.sessions import Sessions
+from services.combat.live.matches import Matches
+from services.combat.live.play import Play
+from services.combat.live.sessions import Sessions
 from services.combat.settings import CombatSettings
 from tests.sim.database import Database, Journal, Network, Ownership, Rows
 from tests.support.virtual_time import Node

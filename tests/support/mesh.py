@@ -22,7 +22,7 @@ from services.mesh.settings import ROOT
 
 SECRET = "the end-to-end tests' own secret, 32 bytes and more"
 START_S = 180.0
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 PORTS = Ports()
 

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import grpc
-import pytest
 from arenamesh.progression.v1 import history_pb2, service_pb2, service_pb2_grpc
 
-from services.chassis.server import Server
-from services.progression.connections import installed
+from services.progression.definitions import installed
 from services.progression.main import built
 from services.progression.settings import ProgressionSettings
+from tests.support.refusals import ended, failure, info
+from tests.support.served import Served, serve
 from tests.support.tokens import Metadata, game_server
-from tests.support.worker import ended, info
 
 
 @dataclass
-class Progression:
+class Progression(Served):
     """A serving process and a client of it."""
 
-    server: Server
-    channel: grpc.aio.Channel
-    stub: service_pb2_grpc.ProgressionServiceAsyncStub
-
-    @property
-    def admin(self) -> str:
-        return f"http://127.0.0.1:{self.server.admin_port}"
+    def __post_init__(self) -> None:
+        self.stub: service_pb2_grpc.ProgressionServiceAsyncStub = service_pb2_grpc.ProgressionServiceStub(
+            self.channel
+        )
 
     async def award(
         self, character_id: str, experience: int = 0, *, metadata: Metadata = (), **fields: Any
@@ -73,12 +69,7 @@ TO_CAP = DEFINITION.base.full
 
 async def refused(call: Awaitable[Any], code: grpc.StatusCode) -> Any:
     """The ErrorInfo of a call that must fail with `code`."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    assert caught.value.code() is code, caught.value
-    found = info(caught.value)
-    assert found.domain == "progression.arenamesh"
-    return found
+    return info(await failure(call, code, "progression.arenamesh"))
 
 
 Call = grpc.aio.UnaryStreamCall[service_pb2.WatchProgressRequest, service_pb2.WatchProgressResponse]
@@ -97,13 +88,6 @@ async def versions(call: Call, count: int) -> list[int]:
     return [(await read(call)).event.version for _ in range(count)]
 
 
-@asynccontextmanager
-async def progression(**changes: Any) -> AsyncIterator[Progression]:
+def progression(**changes: Any) -> AbstractAsyncContextManager[Progression]:
     """A server with these settings, stopped gracefully at the end."""
-    async with built(settings(**changes)) as server:
-        await server.start()
-        try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-                yield Progression(server, channel, service_pb2_grpc.ProgressionServiceStub(channel))
-        finally:
-            await server.stop()
+    return serve(built(settings(**changes)), Progression)

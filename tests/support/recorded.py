@@ -12,9 +12,9 @@ from arenamesh.combat.v1 import event_pb2, journal_pb2
 from native.journal import index, ticks
 from services.chassis import clock
 from services.chassis.db import Database
-from services.combat.catalogue import Catalogue
+from services.combat.catalogue import Catalogue, load_catalogue
 from services.combat.domain.session import Session, SessionStatus, SessionType
-from services.combat.journal_store import PostgresJournal
+from services.combat.durability.journal_store import PostgresJournal
 from services.combat.ports import Save, Segment
 from services.combat.store import SessionStore
 from tests.support.arenas import DATA, KEY, RATE
@@ -111,7 +111,7 @@ class Recorder:
     def __init__(self, database: Database, journal: PostgresJournal) -> None:
         self.database = database
         self.journal = journal
-        self.catalogue = Catalogue(DATA)
+        self.catalogue = load_catalogue(DATA)
         self._store = SessionStore()
         self._known: set[str] = set()
 

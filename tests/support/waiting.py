@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
-async def eventually(happened: Callable[[], Awaitable[bool]], within_s: float = 10.0) -> None:
+async def eventually(happened: Callable[[], Awaitable[bool]], within_s: float = 60.0) -> None:
     """Asks again and again. Raises TimeoutError when it does not happen in time."""
     async with asyncio.timeout(within_s):
         while not await happened():  # noqa: ASYNC110  # nobody there could set an event

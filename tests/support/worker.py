@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import grpc
-import pytest
 from arenamesh.combat.v1 import play_pb2, service_pb2, service_pb2_grpc, session_pb2
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
-from services.chassis.server import Server
+from services.combat.live.matches import Matches
 from services.combat.main import built
-from services.combat.matches import Matches
 from services.combat.settings import CombatSettings
+from tests.support.refusals import ended, failure, reason
+from tests.support.served import Served, serve
 from tests.support.tokens import Metadata, game_server
 
 
 @dataclass
-class Worker:
+class Worker(Served):
     """A serving worker and a client of it."""
 
-    server: Server
-    channel: grpc.aio.Channel
-    stub: service_pb2_grpc.CombatServiceAsyncStub
+    def __post_init__(self) -> None:
+        self.stub: service_pb2_grpc.CombatServiceAsyncStub = service_pb2_grpc.CombatServiceStub(self.channel)
 
     @property
     def matches(self) -> Matches:
         """What it plays."""
-        servicer: Any = self.server.servicer
+        [(_, servicer)] = cast(Any, self.server.services)
         return cast(Matches, servicer._sessions._matches)
 
     def hush(self) -> None:
@@ -48,10 +46,6 @@ class Worker:
         matches.committer._task = None
         for match in matches._live.values():
             match.suspend()
-
-    @property
-    def admin(self) -> str:
-        return f"http://127.0.0.1:{self.server.admin_port}"
 
     async def create(self, metadata: Metadata | None = None, **fields: Any) -> session_pb2.Session:
         """A session that begins only when told to, unless `min_players` says otherwise."""
@@ -145,53 +139,9 @@ class Stream:
             return found
 
 
-async def ended(call: Any) -> grpc.aio.AioRpcError:
-    """How a stream ended, which a reader of `EOF` is not told."""
-    return grpc.aio.AioRpcError(
-        await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
-    )
-
-
-async def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
-    """Code and reason of a stream that must be refused, whatever it sends before."""
-    try:
-        while await call.read() is not grpc.aio.EOF:
-            pass
-        error = await ended(call)
-    except grpc.aio.AioRpcError as raised:
-        error = raised
-    return error.code(), reason(error)
-
-
 async def refused(call: Awaitable[Any], code: grpc.StatusCode) -> str:
     """The reason of a call that must fail with `code`."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    assert caught.value.code() is code, caught.value
-    assert len(details(caught.value)) >= 1
-    assert info(caught.value).domain == "combat.arenamesh"
-    return reason(caught.value)
-
-
-def reason(error: grpc.aio.AioRpcError) -> str:
-    """The ErrorInfo reason of a failed call."""
-    return str(info(error).reason)
-
-
-def info(error: grpc.aio.AioRpcError) -> Any:
-    """The ErrorInfo of a failed call."""
-    found = error_details_pb2.ErrorInfo()
-    for detail in details(error):
-        if detail.Unpack(found):
-            return found
-    raise AssertionError(f"no ErrorInfo in {error!r}")
-
-
-def details(error: grpc.aio.AioRpcError) -> Any:
-    """The details of a failed call, packed."""
-    status = status_pb2.Status()
-    status.ParseFromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
-    return status.details
+    return reason(await failure(call, code, "combat.arenamesh"))
 
 
 def settings(**changes: Any) -> CombatSettings:
@@ -206,14 +156,6 @@ def settings(**changes: Any) -> CombatSettings:
     return CombatSettings(**(base | changes))
 
 
-@asynccontextmanager
-async def worker(**changes: Any) -> AsyncIterator[Worker]:
+def worker(**changes: Any) -> AbstractAsyncContextManager[Worker]:
     """A worker with these settings, stopped gracefully at the end."""
-    async with built(settings(**changes)) as server:
-        await server.start()
-        try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-                stub = service_pb2_grpc.CombatServiceStub(channel)
-                yield Worker(server, channel, stub)
-        finally:
-            await server.stop()
+    return serve(built(settings(**changes)), Worker)

@@ -4,10 +4,24 @@ import { createClient, type Client, type Interceptor } from "@connectrpc/connect
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
 import { CombatService } from "./gen/arenamesh/combat/v1/service_pb.js";
+import { AchievementService } from "./gen/arenamesh/gamification/v1/achievement_service_pb.js";
+import { NotificationService } from "./gen/arenamesh/gamification/v1/notification_service_pb.js";
+import { QuestService } from "./gen/arenamesh/gamification/v1/quest_service_pb.js";
+import { RewardService } from "./gen/arenamesh/gamification/v1/reward_service_pb.js";
+import { LeaderboardService } from "./gen/arenamesh/liveops/v1/leaderboard_service_pb.js";
 import { ProgressionService } from "./gen/arenamesh/progression/v1/service_pb.js";
 
 export type Combat = Client<typeof CombatService>;
 export type Progression = Client<typeof ProgressionService>;
+export type Leaderboard = Client<typeof LeaderboardService>;
+export type Notifications = Client<typeof NotificationService>;
+/** The services of gamification that the page speaks with. */
+export interface Gamification {
+  achievements: Client<typeof AchievementService>;
+  quests: Client<typeof QuestService>;
+  rewards: Client<typeof RewardService>;
+  notifications: Notifications;
+}
 
 /** Metadata that every call about one session carries, for routing. */
 export function about(sessionId: string): { headers: HeadersInit } {
@@ -24,10 +38,26 @@ export function connectProgression(origin: string): Progression {
   return connect(ProgressionService, origin, developmentToken(origin, "operator"));
 }
 
-/** `token` is asked before each call. */
-function connect<S extends DescService>(service: S, origin: string, token: () => Promise<string>): Client<S> {
+/** The gamification services behind `origin`, as an operator sees them. */
+export function connectGamification(origin: string): Gamification {
+  const token = developmentToken(origin, "operator");
+  return {
+    achievements: connect(AchievementService, origin, token),
+    quests: connect(QuestService, origin, token),
+    rewards: connect(RewardService, origin, token),
+    notifications: connect(NotificationService, origin, token),
+  };
+}
+
+/** The leaderboard service behind `origin`, as anybody sees it. */
+export function connectLeaderboard(origin: string): Leaderboard {
+  return connect(LeaderboardService, origin);
+}
+
+/** `token` is asked before each call; what is anybody's to read needs none. */
+function connect<S extends DescService>(service: S, origin: string, token?: () => Promise<string>): Client<S> {
   const authorize: Interceptor = (next) => async (request) => {
-    request.header.set("authorization", `Bearer ${await token()}`);
+    if (token) request.header.set("authorization", `Bearer ${await token()}`);
     return next(request);
   };
   return createClient(service, createGrpcWebTransport({ baseUrl: origin, interceptors: [authorize] }));

@@ -1,9 +1,11 @@
 // The page: finds a live match, follows it, and the next one when it ends; or plays a finished one again.
 import { Code, ConnectError } from "@connectrpc/connect";
 
-import { about, connectCombat, connectProgression } from "./api.js";
+import { about, connectCombat, connectGamification, connectLeaderboard, connectProgression } from "./api.js";
 import { showBoard, showKill } from "./board.js";
 import { Controls } from "./controls.js";
+import { Earning } from "./earned.js";
+import { Earnings } from "./earnings.js";
 import type { Session } from "./gen/arenamesh/combat/v1/session_pb.js";
 import { loadMap } from "./map.js";
 import { fetchReplay, findSession, Match, type Shown, type Watcher } from "./match.js";
@@ -12,6 +14,7 @@ import { Panel } from "./panel.js";
 import { showPast } from "./past.js";
 import { Playback } from "./playback.js";
 import { watchProgress } from "./progress.js";
+import { Ranking } from "./ranking.js";
 import { Scene } from "./scene.js";
 
 const RETRY_MS = 1000;
@@ -26,6 +29,7 @@ const origin = location.origin;
 const address = new URLSearchParams(location.search);
 const combat = connectCombat(origin);
 const progression = connectProgression(origin);
+const gamification = connectGamification(origin);
 const canvas = element("arena", HTMLCanvasElement);
 const feed = element("feed", HTMLOListElement);
 const notice = element("notice", HTMLParagraphElement);
@@ -34,12 +38,14 @@ const figures = element("meters", HTMLDListElement);
 const rows = element("board", HTMLTableElement).tBodies[0] as HTMLTableSectionElement;
 const scene = new Scene(canvas);
 const panel = new Panel(element("progress", HTMLElement), choose);
+const earnings = new Earnings(element("earnings", HTMLElement), (grantId) => void earning?.claim(grantId));
 
 let match = new Match();
 let shown: Shown = match;
 let followed = "";
 let chosen = false;
 let following = new AbortController();
+let earning: Earning | undefined;
 let picture = (pageMs: number): void => scene.draw(match, match.positionMs(pageMs), followed);
 let meters = new Meters();
 let sessionId = "";
@@ -128,13 +134,17 @@ async function watchAgain(id: string): Promise<void> {
   };
 }
 
-/** Shows how this player fares, from now on. Who plays a bot match is a character of the same name. */
+/** Shows how this player fares and what they earn, from now on. Who plays a bot match is a character of the
+ * same name. */
 function follow(name: string): void {
   followed = name;
   following.abort();
   following = new AbortController();
   panel.begin(name);
   void watchProgress(progression, name, panel, following.signal);
+  earnings.begin(name);
+  earning = new Earning(gamification, name, earnings, following.signal);
+  void earning.watch();
 }
 
 /** A person wants to follow this player, wherever they are. */
@@ -201,6 +211,7 @@ rows.addEventListener("pointerdown", (press) => {
   if (name && shown === match) choose(name);
 });
 setInterval(() => void measureRoundTrip(), ROUND_TRIP_MS);
+void new Ranking(element("ranking", HTMLElement)).watch(connectLeaderboard(origin), new AbortController().signal);
 async function listPast(): Promise<void> {
   try {
     await showPast(element("past", HTMLUListElement), combat);

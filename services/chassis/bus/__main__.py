@@ -4,22 +4,21 @@ PostgreSQL and the bus are those of the environment, as the services have them.
 """
 
 import argparse
-import asyncio
 import re
 import sys
 from datetime import datetime, timedelta
+from functools import partial
 
 import asyncpg
-import structlog
 
-from services.chassis import clock, logging
+from services.chassis import clock
 from services.chassis.bus import connect
+from services.chassis.db import connected
 from services.chassis.dead_letters import DeadLetters
-from services.chassis.errors import DomainError
 from services.chassis.outbox import Outbox
-from services.chassis.settings import Settings, SettingsError
+from services.chassis.program import ended
+from services.chassis.settings import Settings
 
-_log = structlog.get_logger()
 _SCHEMA = re.compile(r"[a-z_]+")
 _AGO = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -60,16 +59,13 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
 
 async def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Does it, and prints what was done."""
-    connection = await asyncpg.connect(settings.database_url.get_secret_value())
-    try:
+    async with connected(settings) as connection:
         if arguments.command == "republish":
             await _republish(connection, arguments)
         elif arguments.command == "replay":
             await _replay(connection, arguments, settings)
         else:
             await _show(connection, arguments)
-    finally:
-        await connection.close()
 
 
 async def _republish(connection: asyncpg.Connection, arguments: argparse.Namespace) -> None:
@@ -105,18 +101,7 @@ async def _replay(connection: asyncpg.Connection, arguments: argparse.Namespace,
 
 def main(words: list[str] | None = None) -> int:
     arguments = _arguments(words)
-    try:
-        settings = Settings.load()
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
-    logging.configure(settings.log_level, service="bus", worker=settings.worker_name)
-    try:
-        asyncio.run(run(arguments, settings))
-    except (DomainError, OSError, asyncpg.PostgresError) as error:
-        _log.error("cannot go on", error=f"{type(error).__name__}: {error}")
-        return 1
-    return 0
+    return ended("bus", Settings, partial(run, arguments))
 
 
 if __name__ == "__main__":

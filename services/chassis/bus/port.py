@@ -4,6 +4,8 @@
 - Messages of one subject reach a group in the order they were published, one at a time.
 - A message whose handler failed is handled again, with growing pauses, and is a dead letter after
   `max_attempts`. Meanwhile only its own subject waits.
+- What is published again is handed out again: a bus that dropped it as a duplicate would drop the replay of
+  a dead letter. Its id is for inboxes.
 - A group that is new to a topic begins with the oldest message that the bus still has.
 """
 

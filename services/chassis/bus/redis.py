@@ -1,15 +1,15 @@
 """The bus on Redis Streams (6.2 or later): a stream for each partition of a topic.
 
 A member of a group reads only partitions that it holds, so a subject is never in two hands. See
-`redis_member.py` for reading, `redis_streams.py` for the commands.
+`member.py` for reading, `redis_streams.py` for the commands.
 """
 
 import asyncio
 from collections.abc import Sequence
 
 from services.chassis.bus.lanes import BusLimits, Consumer
+from services.chassis.bus.member import Member
 from services.chassis.bus.port import DeadLetterSink, Handler, Message, Subscription, partition_of
-from services.chassis.bus.redis_member import Member
 from services.chassis.bus.redis_streams import Streams, stream_key
 from services.chassis.errors import Unavailable
 

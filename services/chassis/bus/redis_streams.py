@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -11,6 +10,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from services.chassis.bus import cancellation
+from services.chassis.bus.log import Entry, GroupLost
 from services.chassis.bus.port import PARTITIONS, Message
 from services.chassis.errors import Unavailable
 
@@ -110,24 +111,12 @@ return 1
 """
 
 
-class GroupLost(Exception):
-    """Redis has forgotten the group, with everything: it was flushed, or restarted without its data."""
-
-
 class GroupExists(Exception):
     """Another member was faster."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A message as a stream has it. None: it was trimmed away while it was pending."""
-
-    id: bytes
-    message: Message | None
-
-
 class Streams:
-    """A connection pool. Every method raises Unavailable (BUS_UNAVAILABLE) when Redis does not answer."""
+    """See `log.Log`. A connection pool."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
         # A retry inside the client would send again what may have been done, and hide that from us.
@@ -143,6 +132,12 @@ class Streams:
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+    def key(self, topic: str, partition: int) -> str:
+        return stream_key(topic, partition)
+
+    def shared(self, topic: str, group: str) -> str:
+        return f"arenamesh:{{{topic}}}:{group}"
 
     async def ping(self) -> None:
         await self._call(self._redis.ping())
@@ -191,27 +186,27 @@ class Streams:
 
     # -- reading --------------------------------------------------------------------------------------
 
-    async def create_group(self, key: str, group: str) -> None:
+    async def create_group(self, key: str, group: str, member: str) -> None:
         """From the oldest entry on; `$` would lose what was published before the first member came."""
         with suppress(GroupExists):
             await self._call(self._redis.xgroup_create(key, group, "0", mkstream=True))
 
     async def read(
-        self, holders: str, member: str, group: str, keys: Mapping[int, str], count: int
+        self, shared: str, member: str, group: str, keys: Mapping[int, str], count: int
     ) -> dict[int, tuple[bytes, list[Entry]]]:
         """New entries, up to `count` of each partition that the member holds, and the last id there is. Does
         not wait. Raises GroupLost."""
         arguments: list[Any] = [member, group, _HOLDER, count, *keys]
         with _answering():
-            answer = await self._read(keys=[holders, *keys.values()], args=arguments)
+            answer = await self._read(keys=[_holders(shared), *keys.values()], args=arguments)
         return {
             int(partition): (last, [Entry(id_, _message(_paired(fields))) for id_, fields in entries])
             for partition, last, entries in answer
         }
 
-    async def wait(self, last: Mapping[str, bytes], block_s: float) -> None:
-        """Until one of the streams has something after its `last`, or for `block_s`. Takes nothing."""
-        streams: Any = dict(last)
+    async def wait(self, looked: Mapping[str, bytes], block_s: float) -> None:
+        """Until one of the streams has something after that id, or for `block_s`. Takes nothing."""
+        streams: Any = dict(looked)
         await self._call(self._redis.xread(streams, count=1, block=max(1, int(block_s * 1000))))
 
     async def pending(self, key: str, group: str, after: bytes, count: int) -> list[tuple[bytes, int]]:
@@ -230,26 +225,31 @@ class Streams:
     async def acknowledge(self, key: str, group: str, entry_ids: Sequence[bytes]) -> None:
         await self._call(self._redis.xack(key, group, *entry_ids))
 
-    async def lag(self, key: str, group: str) -> int:
-        """Entries that the group has not acknowledged; at most `_LAG_LIMIT` unread ones are counted."""
+    async def lag(self, keys: Sequence[str], group: str) -> int:
+        """Entries that the group has not acknowledged; at most `_LAG_LIMIT` unread ones of a stream count."""
         with _answering():
-            return int(await self._lag(keys=[key], args=[group, _LAG_LIMIT]))
+            return sum([int(await self._lag(keys=[key], args=[group, _LAG_LIMIT])) for key in keys])
 
     # -- sharing --------------------------------------------------------------------------------------
 
-    async def beat(self, keys: tuple[str, str], member: str, lease_s: float) -> tuple[set[int], set[int]]:
+    async def beat(self, shared: str, member: str, lease_s: float) -> tuple[set[int], set[int]]:
         """The partitions that the member holds, and those of them that are its share."""
         with _answering():
-            held, share = await self._beat(keys=keys, args=[member, int(lease_s * 1000), PARTITIONS])
+            held, share = await self._beat(
+                keys=[_members(shared), _holders(shared)], args=[member, int(lease_s * 1000), PARTITIONS]
+            )
         return set(held), set(share)
 
-    async def release(self, keys: tuple[str, str], member: str, partitions: Sequence[int]) -> None:
-        with _answering():
-            await self._release(keys=keys, args=[member, *partitions])
+    async def rest(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
-    async def leave(self, keys: tuple[str, str], member: str) -> None:
+    async def release(self, shared: str, member: str, partitions: Sequence[int]) -> None:
+        with _answering():
+            await self._release(keys=[_members(shared), _holders(shared)], args=[member, *partitions])
+
+    async def leave(self, shared: str, member: str) -> None:
         """The others take the member's partitions at their next beat."""
-        await self._call(self._redis.zrem(keys[0], member))
+        await self._call(self._redis.zrem(_members(shared), member))
 
     async def _call(self, command: Any) -> Any:
         """redis-py types each command for its synchronous and its asynchronous client at once."""
@@ -259,27 +259,24 @@ class Streams:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """What Redis refuses for its own reasons (memory, disk, a replica's role) is as good as no answer.
-
-    redis-py can lose a cancellation that comes in the middle of its own time limits; here it is found again.
-    """
-    task = asyncio.current_task()
-    cancelled = task.cancelling() if task else 0
-    failure: Exception | None = None
+    """What Redis refuses for its own reasons (memory, disk, a replica's role) is as good as no answer."""
     try:
-        yield
+        with cancellation.kept():
+            yield
     except (RedisError, OSError, TimeoutError) as error:
-        failure = error
-    if task and task.cancelling() > cancelled:
-        raise asyncio.CancelledError
-    if isinstance(failure, ResponseError) and "NOGROUP" in str(failure):
-        raise GroupLost from failure
-    if isinstance(failure, ResponseError) and "BUSYGROUP" in str(failure):
-        raise GroupExists from failure
-    if failure:
-        raise Unavailable(
-            "The bus does not answer.", reason="BUS_UNAVAILABLE", retry_after_s=1.0
-        ) from failure
+        if isinstance(error, ResponseError) and "NOGROUP" in str(error):
+            raise GroupLost from error
+        if isinstance(error, ResponseError) and "BUSYGROUP" in str(error):
+            raise GroupExists from error
+        raise Unavailable("The bus does not answer.", reason="BUS_UNAVAILABLE", retry_after_s=1.0) from error
+
+
+def _members(shared: str) -> str:
+    return f"{shared}:members"
+
+
+def _holders(shared: str) -> str:
+    return f"{shared}:holders"
 
 
 def _fields(message: Message) -> Any:

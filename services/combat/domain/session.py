@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 
 
 class SessionType(StrEnum):
@@ -278,6 +278,12 @@ def over(session: Session) -> FailedPrecondition:
     """The refusal of anything that a finished session cannot do."""
     return FailedPrecondition(
         f"The session is {session.status}.", reason="SESSION_OVER", metadata={"status": session.status}
+    )
+
+
+def not_found(session_id: str) -> NotFound:
+    return NotFound(
+        "There is no such session.", reason="SESSION_NOT_FOUND", metadata={"session_id": session_id}
     )
 
 

@@ -176,11 +176,11 @@ async def test_every_event_has_its_effect_once_however_it_comes(
                 for begin in range(0, len(again), 50):
                     await one.publish(topic, again[begin : begin + 50])
             everything = [*kills, over, *bosses]
-            await eventually(partial(stored.has_seen, everything), within_s=30)
+            await eventually(partial(stored.has_seen, everything))
             last = [kill("p0", match=f"m{number}") for number in range(5)] + [boss(name) for name in players]
             await one.publish(COMBAT, last[:5])
             await one.publish(LIVEOPS, last[5:])
-            await eventually(partial(stored.has_seen, last), within_s=30)  # so all repetitions are over
+            await eventually(partial(stored.has_seen, last))  # so all repetitions are over
     finally:
         await asyncio.gather(one.close(), two.close())
     owed["p0"] += 5 * GAIN("combat.kill", "killer").experience
@@ -211,7 +211,7 @@ async def test_a_consumer_that_dies_after_the_effect_and_before_it_can_say_so(
     after = kill("ann")
     async with hearing(database_url, bus):
         await bus.publish(COMBAT, [after])
-        await eventually(partial(stored.has_seen, [lethal, *others, after]), within_s=20)
+        await eventually(partial(stored.has_seen, [lethal, *others, after]))
     assert await stored.experience() == {"ann": 7 * GAIN("combat.kill", "killer").experience}
 
 
@@ -251,7 +251,7 @@ async def test_events_wait_for_a_database_that_is_away(
             await eventually(tried)
         finally:
             postgres.start()
-        await eventually(partial(stored.has_seen, [event]), within_s=20)
+        await eventually(partial(stored.has_seen, [event]))
     assert await stored.experience() == {"ann": GAIN("combat.kill", "killer").experience}
     assert not await stored.letters()
 

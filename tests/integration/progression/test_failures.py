@@ -8,9 +8,9 @@ from arenamesh.progression.v1 import service_pb2
 
 from tests.support.postgres import Postgres
 from tests.support.progression import Progression, progression, read, refused, versions
+from tests.support.refusals import reason
 from tests.support.tokens import game_server
 from tests.support.waiting import eventually
-from tests.support.worker import reason
 
 
 async def test_a_database_that_is_away(postgres: Postgres, database_url: str, redis_url: str) -> None:
@@ -30,13 +30,22 @@ async def test_a_database_that_is_away(postgres: Postgres, database_url: str, re
             postgres.start()
 
         async def awarded() -> bool:
-            return await _awarded(server, keyed)
+            # Awards have a connection of their own, which comes back by itself; the watch reads by others.
+            return await _reads(server) and await _awarded(server, keyed)
 
         await eventually(awarded)
         assert await versions(call, 1) == [3]
         await server.award("ada", 7, metadata=keyed)
         assert (await server.paragon("ada")).base.experience == "12"  # once, however often it was asked
         call.cancel()
+
+
+async def _reads(server: Progression) -> bool:
+    try:
+        await server.paragon("ben")
+    except grpc.aio.AioRpcError as error:
+        return error.code() is grpc.StatusCode.NOT_FOUND
+    return False
 
 
 async def _awarded(server: Progression, keyed: tuple[tuple[str, str], ...]) -> bool:

@@ -20,15 +20,8 @@ from services.chassis.metrics import DATABASE_RETRIES, PROGRESSION_LEDGER_RERUNS
 from services.progression.domain.award import Award, award
 from services.progression.domain.character import Character, applied
 from services.progression.domain.events import Event
-from services.progression.ledger import Command, Ledger, Recorded
+from services.progression.ledger import Command, Ledger
 from tests.support.ledgers import Request, check, definitions, ledger
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = await Database.connect(database_url, size=2, wait_s=5, command_s=10)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture
@@ -78,20 +71,19 @@ async def test_what_waits_together_is_one_transaction_on_what_came_before(
     one: Ledger, database: Database
 ) -> None:
     """Also far beyond 64 bits, and the listener and the outbox hear of it."""
-    heard: list[tuple[Sequence[Character], Sequence[Recorded]]] = []
-    one.listeners.append(lambda characters, recorded: heard.append((characters, recorded)))
+    heard: list[Mapping[str, Character]] = []
+    one.listeners.append(heard.append)
     awards = [Request("ann", experience=10**30 + n, mastery=500) for n in range(3)]
     answers = await ask(one, *awards, Request("ann", "points", points=7), Request("bob", experience=150))
     assert answers == [b"2 2", b"3 1", b"4 1", b"5 1", b"2 2"]
     assert await experience(database, "ann") == 3 * 10**30 + 3
 
-    [(characters, recorded)] = heard
-    assert [(each.character_id, each.version) for each in characters] == [("ann", 5), ("bob", 2)]
-    assert [(each.character_id, each.version) for each in recorded] == [
-        *(("ann", version) for version in range(1, 6)),
-        ("bob", 1),
-        ("bob", 2),
-    ]
+    [characters] = heard
+    assert {name: each.version for name, each in characters.items()} == {"ann": 5, "bob": 2}
+    appended = (
+        "SELECT array_agg(stream_id || version ORDER BY stream_id, version) FROM progression.event_store"
+    )
+    assert await value(database, appended) == ["ann1", "ann2", "ann3", "ann4", "ann5", "bob1", "bob2"]
     transactions = "SELECT count(DISTINCT xmin::text) FROM progression.event_store"
     assert await value(database, transactions) == 1
     told = "SELECT count(*) FROM progression.outbox WHERE event_id LIKE '%experience_awarded'"
@@ -433,7 +425,7 @@ async def test_a_server_that_takes_no_writes_is_nobodys_fault(one: Ledger, datab
 
 
 async def test_a_listener_that_fails_keeps_nobody_waiting(one: Ledger) -> None:
-    def broken(_characters: Sequence[Character], _recorded: Sequence[Recorded]) -> None:
+    def broken(_characters: Mapping[str, Character]) -> None:
         raise ZeroDivisionError
 
     one.listeners.append(broken)

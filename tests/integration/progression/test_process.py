@@ -17,8 +17,8 @@ from tests.support import process
 from tests.support.postgres import Postgres
 from tests.support.process import fetch, serving
 from tests.support.progression import TO_CAP, progression, read, settings, versions
+from tests.support.refusals import refusal
 from tests.support.tokens import game_server
-from tests.support.worker import refusal
 
 run = partial(process.run, service="progression")
 

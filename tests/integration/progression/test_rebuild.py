@@ -69,6 +69,29 @@ async def test_what_is_right_stays_and_what_is_wrong_is_named(one: Ledger, datab
     assert (await redo(database)).same
 
 
+@pytest.mark.parametrize("table", ["characters", "paragon_levels", "prestige_data"])
+async def test_a_change_without_projections_says_what_to_do(
+    one: Ledger, database: Database, table: str
+) -> None:
+    """Only of that character, also for a change that would not enrol it."""
+    await award(one, 3)
+    await execute(database, f"DELETE FROM progression.{table} WHERE character_id = 'c1'")
+    requests = [Request(f"c{n}", experience=5) for n in range(3)]
+    outcomes = await asyncio.gather(
+        *(one.run(request.command()) for request in requests), return_exceptions=True
+    )
+    lost = outcomes.pop(1)
+    assert isinstance(lost, DataLoss) and "`rebuild`" in lost.text
+    assert (lost.reason, lost.metadata) == ("PROJECTIONS_MISSING", {"character_ids": "c1"})
+    assert all(isinstance(outcome, bytes) for outcome in outcomes)
+    if table != "characters":
+        with pytest.raises(DataLoss):
+            await one.run(Request("c1", "points").command())
+    await redo(database)
+    await one.run(requests[1].command())
+    await check(database)
+
+
 async def test_rows_of_nobody_go(one: Ledger, database: Database) -> None:
     await award(one)
     right = await dump(database)

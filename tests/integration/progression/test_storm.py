@@ -13,18 +13,13 @@ from arenamesh.progression.v1 import service_pb2, service_pb2_grpc
 from services.chassis.db import Database
 from tests.support.ledgers import check
 from tests.support.postgres import Postgres
-from tests.support.process import serving
+from tests.support.storms import MAY_BE_TOLD, two
 from tests.support.tokens import game_server
 
 CLIENTS = 24
 CHARACTERS = 6
 AFTER = 300
 """Awards that are acknowledged between two faults."""
-MAY_BE_TOLD = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-}
 
 
 @dataclass
@@ -64,7 +59,6 @@ class Storm:
         except grpc.aio.AioRpcError as error:
             assert error.code() in MAY_BE_TOLD, error
             self.repeated += 1
-            await asyncio.sleep(0.02)  # as a client does
             return None
 
     async def _note(self, name: str, version: int, key: str, experience: int) -> None:
@@ -83,13 +77,7 @@ class Storm:
 async def test_nothing_is_lost_or_doubled(postgres: Postgres, database_url: str, redis_url: str) -> None:
     variables = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DATABASE_OPEN_S": "0.1"}
     async with AsyncExitStack() as running:
-        enter = running.enter_async_context
-        (first, one), (_, two) = await asyncio.gather(
-            *(enter(serving(service="progression", **variables)) for _ in range(2))
-        )
-        channels = [
-            await enter(grpc.aio.insecure_channel(f"127.0.0.1:{ports['port']}")) for ports in (one, two)
-        ]
+        first, channels = await two(running, "progression", **variables)
         storm = Storm([service_pb2_grpc.ProgressionServiceStub(channel) for channel in channels])
         async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             for number in range(CLIENTS):

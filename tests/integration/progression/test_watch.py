@@ -13,12 +13,12 @@ from arenamesh.progression.v1 import service_pb2
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from services.progression.cache import CHANGES
+from services.progression.cache import cache
 from tests.support import redis as redis_server
 from tests.support.progression import TO_CAP, Call, Progression, progression, read, refused, versions
+from tests.support.refusals import reason, refusal
 from tests.support.tokens import Metadata, bearer, game_server, player
 from tests.support.waiting import eventually
-from tests.support.worker import reason, refusal
 
 _EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -172,9 +172,10 @@ async def _idle(server: Progression) -> None:
 async def _listening(redis: redis_server.RedisServer, count: int) -> None:
     """Every process has subscribed."""
     async with Redis.from_url(redis.url) as asking:
+        changes = cache(asking, seconds=1, retry_s=1).changes
 
         async def subscribed() -> bool:
-            found = await asking.pubsub_numsub(CHANGES)
+            found = await asking.pubsub_numsub(changes)
             return bool(found[0][1] == count)
 
         await eventually(subscribed)
@@ -271,7 +272,7 @@ async def _narrow(server: Progression) -> AsyncIterator[Progression]:
     options = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
     address = f"127.0.0.1:{server.server.port}"
     async with grpc.aio.insecure_channel(address, options=options) as channel:
-        yield Progression(server.server, channel, type(server.stub)(channel))
+        yield Progression(server.server, channel)
 
 
 async def test_a_gap_in_the_store_is_never_passed_over(server: Progression, database_url: str) -> None:

@@ -6,10 +6,12 @@ import json
 import jwt
 import pytest
 from arenamesh.combat.v1 import service_pb2
+from arenamesh.common.v1 import access_pb2
+from arenamesh.gamification.v1 import reward_service_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from services.chassis import auth, clock
-from services.chassis.auth import Principal, Role, Verifier, mint
+from services.chassis.auth import Access, Principal, Role, Verifier, mint
 from services.chassis.errors import PermissionDenied, Unauthenticated
 
 SECRET = "a-secret-for-these-tests-of-32-bytes-or-more"
@@ -108,18 +110,40 @@ def test_require() -> None:
     assert caught.value.metadata == {"role": "player", "allowed": "operator,service"}
 
 
-def test_roles_are_read_from_the_contract() -> None:
+def test_access_is_read_from_the_contract() -> None:
     table = auth.access_table(service_pb2.DESCRIPTOR.services_by_name["CombatService"])
-    assert table["Play"] == {Role.PLAYER, Role.GAME_SERVER}
-    assert table["CreateSession"] == {Role.GAME_SERVER, Role.OPERATOR, Role.SERVICE}
+    assert table["Play"] == Access(frozenset({Role.PLAYER, Role.GAME_SERVER}), public=False)
+    assert table["CreateSession"].roles == {Role.GAME_SERVER, Role.OPERATOR, Role.SERVICE}
+    table = auth.access_table(reward_service_pb2.DESCRIPTOR.services_by_name["RewardService"])
+    assert table["GetKeys"] == Access(frozenset(), public=True)
+    assert not table["ClaimReward"].public
 
 
-def test_a_method_without_roles_stops_the_start() -> None:
+@pytest.mark.parametrize(
+    ("declared", "clear"),
+    [
+        (None, False),
+        (access_pb2.Access(), False),
+        (access_pb2.Access(roles=[access_pb2.ROLE_UNSPECIFIED]), False),
+        (access_pb2.Access(roles=[access_pb2.ROLE_PLAYER], public=True), False),
+        (access_pb2.Access(roles=[access_pb2.ROLE_PLAYER]), True),
+        (access_pb2.Access(public=True), True),
+    ],
+    ids=str,
+)
+def test_a_method_has_roles_or_is_public(declared: access_pb2.Access | None, clear: bool) -> None:
+    """Neither, or both, stops the start."""
     file = descriptor_pb2.FileDescriptorProto(name="open.proto", package="open", syntax="proto3")
     file.message_type.add(name="Empty")
     service = file.service.add(name="Open")
-    service.method.add(name="Anyone", input_type=".open.Empty", output_type=".open.Empty")
+    method = service.method.add(name="Anyone", input_type=".open.Empty", output_type=".open.Empty")
+    if declared is not None:
+        method.options.Extensions[access_pb2.access].CopyFrom(declared)  # type: ignore[index]
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    with pytest.raises(auth.AccessUndeclaredError, match=r"open\.Open: no access declared for Anyone"):
-        auth.access_table(pool.FindServiceByName("open.Open"))
+    found = pool.FindServiceByName("open.Open")
+    if clear:
+        assert auth.access_table(found).keys() == {"Anyone"}
+        return
+    with pytest.raises(auth.AccessUndeclaredError, match=r"open\.Open: roles, or public, for Anyone"):
+        auth.access_table(found)

@@ -10,6 +10,7 @@ import structlog
 
 from services.chassis import logging as chassis_logging
 from services.chassis.auth import Role, mint
+from services.chassis.idempotency import IdempotencyKey
 from services.chassis.logging import REDACTED, redact
 
 
@@ -67,3 +68,10 @@ def test_a_traceback_is_redacted_too(lines: io.StringIO) -> None:
     structlog.get_logger().error("failed", exc_info=error)
     assert "hunter2" not in lines.getvalue()
     assert "OSError" in lines.getvalue()
+
+
+def test_a_command_is_logged_without_its_request(lines: io.StringIO) -> None:
+    key = IdempotencyKey("Claim/ann", "k-1", b"what ann asked for")
+    structlog.get_logger().error("command failed", command=repr(key))
+    assert "k-1" in lines.getvalue()
+    assert "asked for" not in lines.getvalue()

@@ -4,7 +4,7 @@ import pytest
 from arenamesh.combat.v1 import play_pb2, service_pb2, session_pb2
 
 from services.chassis.errors import InvalidArgument
-from services.chassis.validation import check
+from services.chassis.validation import MAX_TOLD, check
 
 
 def test_a_good_message_passes() -> None:
@@ -36,3 +36,14 @@ def test_nested_and_missing() -> None:
     with pytest.raises(InvalidArgument) as caught:
         check(service_pb2.CreateSessionRequest(session=session_pb2.Session(name="x" * 256, map_id="../etc")))
     assert [violation.field for violation in caught.value.violations] == ["session.name", "session.map_id"]
+
+
+def test_more_than_a_status_holds() -> None:
+    request = play_pb2.PlayRequest(
+        view_fraction=65536, commands=[play_pb2.Command(move=play_pb2.Move(x=float("nan")))] * 40
+    )
+    with pytest.raises(InvalidArgument) as caught:
+        check(request)
+    assert len(caught.value.violations) == MAX_TOLD
+    assert caught.value.violations[0].field == "view_fraction"
+    assert caught.value.text.endswith("; and 61 more")

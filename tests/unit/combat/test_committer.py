@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.chassis.errors import Unavailable
-from services.combat.committer import BUSY_GAP_S, BUSY_RECORDS, Committer, Journaled
+from services.combat.durability.committer import BUSY_GAP_S, BUSY_RECORDS, Committer, Journaled
 from services.combat.ports import Save, Segment
 from tests.support.virtual_time import run
 

@@ -10,7 +10,7 @@ from arenamesh.combat.v1 import event_pb2, journal_pb2, play_pb2, verdict_pb2
 
 from services.combat.domain import explain
 from services.combat.domain.explain import Sight, Struck
-from services.combat.teller import Teller
+from services.combat.replay.teller import Teller
 from tests.support.arenas import Match, at, make_rules
 
 NOBODY = Struck(

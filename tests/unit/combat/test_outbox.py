@@ -8,7 +8,7 @@ import pytest
 
 from services.chassis import clock
 from services.chassis.errors import ResourceExhausted, Unavailable
-from services.combat.outbox import Limits, Outbox
+from services.combat.live.outbox import Limits, Outbox
 
 LIMITS = Limits(pending_bytes=100, pending_messages=5, slow_s=0, write_timeout_s=5, close_timeout_s=30)
 

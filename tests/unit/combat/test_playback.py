@@ -9,8 +9,8 @@ import pytest
 
 from native.journal import index
 from services.chassis import clock
-from services.combat.playback import SLICE_S, Slices, behind, pieces
 from services.combat.ports import Segment
+from services.combat.replay.playback import SLICE_S, Slices, behind, pieces
 from tests.support.random_match import RandomMatch
 
 

@@ -2,69 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from arenamesh.combat.v1 import service_pb2_grpc
-from grpc import aio
+from google.protobuf.message import Message
 
-from services.chassis import auth
-from services.edge import endpoints, envoy_binary, render
-from services.edge.endpoints import Endpoint
-from services.edge.settings import DEVELOPMENT_ORIGINS, EdgeSettings
-from services.mesh import probes
-from services.mesh.ports import LOOPBACK, Ports
-from services.mesh.process import Process, Program
+from services.edge.backends import ANYWHERE
+from tests.support.edge import Edge, bearer, running
+from tests.unit.edge.recorder import Recorder
 from tests.unit.edge.worker import Worker
-
-SECRET = "a secret of at least thirty-two bytes"
-DESCRIPTORS = Path(__file__).parents[3] / "build" / "arenamesh.binpb"
-_DEADLINE_S = 20.0
 
 
 @dataclass
-class RunningEdge:
-    """An Envoy with `workers` behind it."""
+class RunningEdge(Edge):
+    """With `workers` of combat behind it."""
 
-    address: str
-    admin: str
-    folder: Path
     workers: list[Worker]
-    http: aiohttp.ClientSession
-    channel: aio.Channel
 
     @property
     def stub(self) -> Any:
         return service_pb2_grpc.CombatServiceStub(self.channel)
 
     def publish(self) -> None:
-        found = [Endpoint(worker.name, LOOPBACK, worker.port) for worker in self.workers]
-        endpoints.publish(self.folder, "combat", found)
+        self.route_to("combat", {worker.name: worker.port for worker in self.workers})
 
     async def until_healthy(self, count: int, cluster: str = "combat") -> None:
-        async def healthy() -> bool:
-            stat = f"cluster.{cluster}.membership_healthy"
-            text = await probes.get(self.http, f"{self.admin}/stats?filter=^{stat}$")
-            return text is not None and text.strip() == f"{stat}: {count}"
+        await super().until_healthy(count, cluster)
 
-        async with asyncio.timeout(_DEADLINE_S):
-            await probes.until(healthy)
-
-    async def rest(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        headers = {**bearer(), **options.pop("headers", {})}
-        url = f"http://{self.address}/api/v1/combat{path}"
-        async with self.http.request(method, url, headers=headers, **options) as response:
-            return response.status, await response.json()
-
-
-def bearer(subject: str = "server-1", role: auth.Role = auth.Role.GAME_SERVER) -> dict[str, str]:
-    return {"authorization": f"Bearer {auth.mint(SECRET, subject=subject, role=role)}"}
+    async def rest(self, verb: str, path: str, **options: Any) -> tuple[int, Any]:
+        """Of combat."""
+        return await self.call(verb, f"/api/v1/combat{path}", **options)
 
 
 def metadata(session: str, **caller: Any) -> tuple[tuple[str, str], ...]:
@@ -80,46 +52,60 @@ async def start_edge(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def start(workers: int = 3, **changed: Any) -> RunningEdge:
-            running = []
+            found = []
             for index in range(workers):
                 # The other methods answer UNIMPLEMENTED, as the generated class does.
                 worker = Worker(f"w{index}")  # type: ignore[abstract]
                 await worker.start()
                 stack.push_async_callback(worker.stop)
-                running.append(worker)
-            ports = Ports()
-            settings = replace(
-                EdgeSettings(
-                    port=ports.free(),
-                    admin_port=ports.free(),
-                    access_log=str(tmp_path / "access.log"),
-                    cors_origins=DEVELOPMENT_ORIGINS,
-                ),
-                **changed,
-            )
-            address = f"{LOOPBACK}:{settings.port}"
-            edge = RunningEdge(
-                address,
-                f"http://{LOOPBACK}:{settings.admin_port}",
-                tmp_path,
-                running,
-                await stack.enter_async_context(aiohttp.ClientSession()),
-                await stack.enter_async_context(aio.insecure_channel(address)),
-            )
-            edge.publish()
-            for cluster in set(endpoints.CLUSTERS) - {"combat"}:
-                endpoints.publish(tmp_path, cluster, [])
-            keys = tmp_path / "jwks.json"
-            keys.write_text(render.jwks(SECRET))
-            config = tmp_path / "envoy.yaml"
-            rendering = render.for_machine(settings, descriptors=DESCRIPTORS, jwks=keys, endpoints=tmp_path)
-            config.write_text(render.to_yaml(rendering))
-            options = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")
-            envoy = await Process.start(
-                Program(command=(envoy_binary.path(), *options, "-c", config), log=tmp_path / "envoy.log")
-            )
-            stack.push_async_callback(envoy.stop, 10.0)
-            await edge.until_healthy(workers)
-            return edge
+                found.append(worker)
+            edge = await stack.enter_async_context(running(tmp_path, **changed))
+            behind = RunningEdge(**vars(edge), workers=found)
+            behind.publish()
+            await behind.until_healthy(workers)
+            return behind
 
         yield start
+
+
+class Faced:
+    """An edge with two recorders of each service behind it."""
+
+    def __init__(self, edge: RunningEdge, of: dict[str, list[Recorder]]) -> None:
+        self.edge = edge
+        self.of = of
+
+    @property
+    def recorders(self) -> list[Recorder]:
+        return [recorder for cluster in self.of.values() for recorder in cluster]
+
+    def answer(self, name: str, *answers: Message) -> None:
+        """What a method says from now on."""
+        for recorder in self.recorders:
+            recorder.answers[name] = list(answers)
+
+    async def __call__(
+        self, verb: str, path: str, *, by: dict[str, str] | None = None, **options: Any
+    ) -> tuple[int, Any]:
+        return await self.edge.call(verb, path, by=by, **options)
+
+    def calls(self) -> list[tuple[str, Any]]:
+        """Since this was last asked."""
+        found = [call for recorder in self.recorders for call in recorder.calls]
+        for recorder in self.recorders:
+            recorder.calls.clear()
+        return found
+
+
+@pytest.fixture
+async def faced(start_edge: Start) -> AsyncIterator[Faced]:
+    edge: RunningEdge = await start_edge(workers=1)
+    faced = Faced(edge, {backend.cluster: [Recorder(backend), Recorder(backend)] for backend in ANYWHERE})
+    for cluster, recorders in faced.of.items():
+        ports = [await recorder.start() for recorder in recorders]
+        edge.route_to(cluster, {f"{cluster}{index}": port for index, port in enumerate(ports)})
+    for cluster in faced.of:
+        await edge.until_healthy(2, cluster)
+    yield faced
+    for recorder in faced.recorders:
+        await recorder.stop()

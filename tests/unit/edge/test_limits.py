@@ -11,7 +11,8 @@ import pytest
 from arenamesh.combat.v1 import play_pb2, service_pb2
 
 from services.chassis import auth
-from tests.unit.edge.conftest import RunningEdge, Start, bearer, metadata
+from tests.support.edge import bearer
+from tests.unit.edge.conftest import RunningEdge, Start, metadata
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -31,6 +32,18 @@ async def test_each_player_has_a_bucket_and_a_game_server_has_none(start_edge: S
     assert ada.count(200) >= 20
     assert await statuses(edge, 10, "ben", auth.Role.PLAYER) == [200] * 10
     assert await statuses(edge, 60, "server", auth.Role.GAME_SERVER) == [200] * 60
+
+
+async def test_over_the_bucket_it_is_told_when_to_try_again(start_edge: Start) -> None:
+    edge = await start_edge(workers=1, player_requests_per_second=5)
+    headers = bearer("ada", auth.Role.PLAYER)
+
+    async def call() -> tuple[int, str | None]:
+        url = f"http://{edge.address}/api/v1/combat/sessions"
+        async with edge.http.get(url, headers=headers) as response:
+            return response.status, response.headers.get("retry-after")
+
+    assert set(await asyncio.gather(*(call() for _ in range(40)))) == {(200, None), (429, "1")}
 
 
 async def test_over_the_bucket_grpc_is_told_resource_exhausted(start_edge: Start) -> None:

@@ -3,122 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
 from typing import Any
 
 import aiohttp
 import grpc
 import pytest
 from arenamesh.progression.v1 import paragon_pb2, service_pb2
-from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
-from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.chassis import auth
-from services.chassis.server import options
-from services.edge import endpoints
-from services.edge.backends import ANYWHERE, Backend, bindings, is_read, is_stream
-from services.edge.endpoints import Endpoint
+from services.edge.backends import (
+    ANYWHERE,
+    bindings,
+    is_public,
+    is_read,
+    is_signed,
+    public_calls,
+    roots,
+)
 from services.edge.routes import RETRY_ELSEWHERE
-from services.mesh.ports import LOOPBACK
-from tests.unit.edge.conftest import RunningEdge, Start, bearer
+from tests.support.edge import bearer
+from tests.unit.edge.conftest import Faced, RunningEdge, Start
 
-NO_BODY: dict[str, Any] = {"get": None, "post": {}}
-(PROGRESSION,) = (backend for backend in ANYWHERE if backend.cluster == "progression")
-
-
-class Recorder(grpc.GenericRpcHandler):
-    """A service that answers every call with nothing, and remembers it. Refuses while `refusal` is set."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.calls: list[tuple[str, Message]] = []
-        self.refusal: grpc.StatusCode | None = None
-        self.refusal_metadata: tuple[tuple[str, str], ...] = ()
-        self._backend = backend
-        self._server = aio.server(options=options(1 << 20))
-
-    async def start(self) -> int:
-        servicer = health.aio.HealthServicer()
-        self._server.add_generic_rpc_handlers((self,))
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, self._server)
-        await servicer.set(self._backend.contract.full_name, health_pb2.HealthCheckResponse.SERVING)
-        port = self._server.add_insecure_port(f"{LOOPBACK}:0")
-        await self._server.start()
-        return port
-
-    async def stop(self) -> None:
-        await self._server.stop(None)
-
-    def service(self, call: grpc.HandlerCallDetails) -> Any:
-        service, _, name = call.method.rpartition("/")
-        if service != f"/{self._backend.contract.full_name}":
-            return None
-        method = self._backend.contract.methods_by_name[name]
-
-        async def unary(request: Message, context: Any) -> Message:
-            self.calls.append((name, request))
-            if self.refusal is not None:
-                await context.abort(self.refusal, "refused by the test", self.refusal_metadata)
-            return GetMessageClass(method.output_type)()
-
-        async def stream(request: Message, context: Any) -> AsyncIterator[Message]:
-            yield await unary(request, context)
-
-        make = (
-            grpc.unary_stream_rpc_method_handler if is_stream(method) else grpc.unary_unary_rpc_method_handler
-        )
-        return make(
-            stream if is_stream(method) else unary,
-            request_deserializer=GetMessageClass(method.input_type).FromString,
-            response_serializer=lambda message: message.SerializeToString(),
-        )
+NO_BODY: dict[str, Any] = {"get": None, "post": {}, "put": {}, "patch": {}}
+PROGRESSION = ANYWHERE[0]
 
 
-class Faced:
-    """An edge with recorders of one service behind it."""
-
-    def __init__(self, edge: RunningEdge, recorders: list[Recorder]) -> None:
-        self.edge = edge
-        self.recorders = recorders
-
-    async def __call__(
-        self, verb: str, path: str, *, by: dict[str, str] | None = None, **options: Any
-    ) -> tuple[int, Any]:
-        headers = bearer() if by is None else by
-        url = f"http://{self.edge.address}{path}"
-        async with self.edge.http.request(verb, url, headers=headers, **options) as response:
-            return response.status, await response.json()
-
-    def calls(self) -> list[tuple[str, Any]]:
-        """Since this was last asked."""
-        found = [call for recorder in self.recorders for call in recorder.calls]
-        for recorder in self.recorders:
-            recorder.calls.clear()
-        return found
-
-
-@pytest.fixture
-async def faced(start_edge: Start) -> AsyncIterator[Faced]:
-    edge: RunningEdge = await start_edge(workers=1)
-    recorders = [Recorder(PROGRESSION), Recorder(PROGRESSION)]
-    ports = [await recorder.start() for recorder in recorders]
-    found = [Endpoint(f"p{index}", LOOPBACK, port) for index, port in enumerate(ports)]
-    endpoints.publish(edge.folder, PROGRESSION.cluster, found)
-    await edge.until_healthy(2, PROGRESSION.cluster)
-    yield Faced(edge, recorders)
-    for recorder in recorders:
-        await recorder.stop()
+def filled(template: str) -> str:
+    """A path with something for each variable."""
+    return re.sub(r"\{[^}]+\}", "raid", template)
 
 
 async def test_every_path_of_the_contract_reaches_the_service_with_a_token_only(faced: Faced) -> None:
-    for method in PROGRESSION.contract.methods:
-        for verb, template in bindings(method):
-            path, json = template.format(type="raid"), NO_BODY[verb]
-            status, _ = await faced(verb.upper(), path, json=json)
-            assert (status, [name for name, _ in faced.calls()]) == (200, [method.name]), path
-            status, answer = await faced(verb.upper(), path, by={}, json=json)
-            assert (status, answer["code"], faced.calls()) == (401, 16, []), path
+    for backend in ANYWHERE:
+        for method in backend.methods:
+            for verb, template in bindings(method):
+                path, json = filled(template), NO_BODY[verb]
+                done = 202 if is_signed(method) else 200
+                status, _ = await faced(verb.upper(), path, json=json)
+                assert (status, [name for name, _ in faced.calls()]) == (done, [method.name]), path
+                status, answer = await faced(verb.upper(), path, by={}, json=json)
+                if is_public(method):
+                    assert (status, [name for name, _ in faced.calls()]) == (done, [method.name]), path
+                else:
+                    assert (status, answer["code"], faced.calls()) == (401, 16, []), path
 
 
 @pytest.mark.parametrize("name", ["characterId", "character_id"])
@@ -161,12 +89,15 @@ async def test_what_the_contract_does_not_have_is_refused_at_the_edge(faced: Fac
 async def test_only_reads_are_tried_again_whatever_became_of_them(faced: Faced) -> None:
     for recorder in faced.recorders:
         recorder.refusal = grpc.StatusCode.UNAVAILABLE
-    for method in PROGRESSION.contract.methods:
-        verb, template = next(bindings(method))
-        status, _ = await faced(verb.upper(), template.format(type="raid"), json=NO_BODY[verb])
-        assert status == 503
-        tries = len(faced.calls())
-        assert (tries > 1) == is_read(method), method.name
+    for backend in ANYWHERE:
+        for method in backend.methods:
+            verb, template = next(bindings(method), ("", ""))
+            if not verb:
+                continue
+            status, _ = await faced(verb.upper(), filled(template), json=NO_BODY[verb])
+            assert status == 503
+            tries = len(faced.calls())
+            assert (tries > 1) == is_read(method), method.name
 
 
 async def test_a_write_goes_elsewhere_when_nothing_came_of_it(faced: Faced) -> None:
@@ -175,20 +106,22 @@ async def test_a_write_goes_elsewhere_when_nothing_came_of_it(faced: Faced) -> N
         recorder.refusal_metadata = ((RETRY_ELSEWHERE, "1"),)
     await faced("POST", "/prestige/reset", json={"character_id": "h"})
     assert len(faced.calls()) > 1
-    faced.recorders[0].refusal = None
+    faced.of[PROGRESSION.cluster][0].refusal = None
     statuses = await asyncio.gather(*(faced("POST", "/prestige/reset", json={}) for _ in range(10)))
     assert {status for status, _ in statuses} == {200}
 
 
 async def test_a_player_over_the_limit_is_told_so_on_every_path(start_edge: Start) -> None:
     edge: RunningEdge = await start_edge(workers=1, player_requests_per_second=5)
-    ask = Faced(edge, [])
-    for prefix in PROGRESSION.prefixes:
-        ada, server = bearer(f"ada{prefix}", auth.Role.PLAYER), bearer()
-        statuses = await asyncio.gather(*(ask("GET", f"{prefix}none", by=ada) for _ in range(30)))
-        assert {status for status, _ in statuses} == {404, 429}, prefix
-        statuses = await asyncio.gather(*(ask("GET", f"{prefix}none", by=server) for _ in range(30)))
-        assert {status for status, _ in statuses} == {404}, prefix
+    ask = Faced(edge, {})
+    # A public path is everybody's, and no player's.
+    public = {path for _, path in public_calls()}
+    for number, root in enumerate(sorted(set(roots()) - public)):
+        ada, server = bearer(f"ada{number}", auth.Role.PLAYER), bearer()
+        statuses = await asyncio.gather(*(ask("DELETE", f"{root}", by=ada) for _ in range(30)))
+        assert {status for status, _ in statuses} == {404, 429}, root
+        statuses = await asyncio.gather(*(ask("DELETE", f"{root}", by=server) for _ in range(30)))
+        assert {status for status, _ in statuses} == {404}, root
 
 
 async def test_nobody_there_is_unavailable(faced: Faced) -> None:
@@ -200,11 +133,18 @@ async def test_nobody_there_is_unavailable(faced: Faced) -> None:
 
 
 async def test_a_browser_may_ask_from_elsewhere(faced: Faced) -> None:
-    headers = {"origin": "http://localhost:5173", "access-control-request-method": "POST"}
-    for path in ("/paragon/points", f"{PROGRESSION.path}WatchProgress"):
+    for verb, path in (
+        ("POST", "/paragon/points"),
+        ("POST", "/arenamesh.progression.v1.ProgressionService/WatchProgress"),
+        ("POST", "/arenamesh.gamification.v1.NotificationService/Subscribe"),
+        ("PATCH", "/achievements/first_blood"),
+        ("GET", "/game-events"),
+    ):
+        headers = {"origin": "http://localhost:5173", "access-control-request-method": verb}
         async with faced.edge.http.options(f"http://{faced.edge.address}{path}", headers=headers) as response:
             assert response.status == 200
             assert response.headers["access-control-allow-origin"] == "http://localhost:5173"
+            assert verb in response.headers["access-control-allow-methods"].replace(" ", "").split(",")
 
 
 async def test_forged_names_take_nothing_from_a_players_bucket(start_edge: Start) -> None:
@@ -215,6 +155,6 @@ async def test_forged_names_take_nothing_from_a_players_bucket(start_edge: Start
         async with http.get(f"http://{edge.address}{path}", headers=forged) as response:
             return response.status
 
-    for path in ("/", "/health", "/metrics", "/no-such-page"):
+    for path in ("/", "/health", "/metrics", "/no-such-page", *(filled(path) for _, path in public_calls())):
         found = await asyncio.gather(*(status(edge.http, path) for _ in range(30)))
         assert 429 not in found, path

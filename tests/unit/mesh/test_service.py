@@ -12,7 +12,7 @@ import pytest
 from services.edge.endpoints import CLUSTERS
 from services.mesh.ports import LOOPBACK, Ports
 from services.mesh.postgres import SPARE_CONNECTIONS, Postgres
-from services.mesh.service import Instance, Service, environment, services
+from services.mesh.service import PACKAGES, Instance, Service, environment, services
 from services.mesh.settings import MeshSettings
 
 
@@ -43,6 +43,16 @@ async def test_every_cluster_of_the_edge_but_the_page_has_somebody(settings: Mes
         if cluster in CLUSTERS
     }
     assert found == set(CLUSTERS) - {"web"}
+
+
+def test_some_services_are_all_their_processes() -> None:
+    assert [service.name for service in services(2, ["ingest", "combat"])] == [
+        "w0",
+        "w1",
+        "projector",
+        "ingest",
+    ]
+    assert {service.package for service in services(1)} == set(PACKAGES)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 64])

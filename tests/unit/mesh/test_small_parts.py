@@ -15,13 +15,14 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from services.chassis.auth import DEVELOPMENT_SECRET
+from services.ingest import keys
 from services.mesh import logs, page, report, web
 from services.mesh.errors import StartError
 from services.mesh.ports import FIRST, LAST, LOOPBACK, Ports, is_free
 from services.mesh.report import Report
 from services.mesh.settings import MeshSettings, cores, from_environment
 from services.mesh.state import DataDirectory
-from services.mesh.token import seconds
+from services.mesh.token import hmac_secret, seconds
 
 LONG_SECRET = "x" * 32
 
@@ -49,6 +50,15 @@ class TestSettings:
 
     def test_cores_are_those_we_may_use(self) -> None:
         assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+class TestHmacSecret:
+    def test_production_has_none_that_others_know(self) -> None:
+        assert hmac_secret({}, "development") == keys.DEVELOPMENT_SECRET
+        for kind in ("development", "production"):
+            assert hmac_secret({"HMAC_SECRET": LONG_SECRET}, kind) == LONG_SECRET
+        with pytest.raises(StartError, match="HMAC_SECRET"):
+            hmac_secret({}, "production")
 
 
 class TestPorts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -69,6 +70,7 @@ def test_a_match_is_counted_as_the_twin_counts_it(seed: int) -> None:
         "kills",
         "hits",
         "headshots",
+        "snap_hits",
         "assists",
         "clamped_rewinds",
         "movement_violations",
@@ -138,6 +140,31 @@ def test_a_blast_among_many_is_one_hit() -> None:
     row = of(counted(match), match.arena.player(order[0]))
     assert (row["shots"], row["hits"]) == (1, 1)
     assert sum(each["hits"] for each in row["regions"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("turn", "wait_s", "weapon", "snaps"),
+    [
+        (math.radians(46), 0.1, "rifle", 1),
+        (math.radians(44), 0.1, "rifle", 0),
+        (math.pi, 0.101, "rifle", 0),
+        (math.pi, 0.0, "rifle", 1),
+        (math.pi, 0.0, "rocket_launcher", 0),
+    ],
+)
+def test_a_hit_right_after_a_turn_is_a_snap(turn: float, wait_s: float, weapon: str, snaps: int) -> None:
+    match = Match(spawns=[at(0), at(10)])
+    match.run(0.5)
+    here, there = match.feet(0), match.feet(1)
+    at_target = math.atan2(there[1] - here[1], there[0] - here[0])
+    move = match.move(0, here)
+    move.move.yaw = at_target + turn
+    match.judge(move)
+    match.run(wait_s)
+    match.judge(match.aim(0, 1, weapon, height=1.6))
+    match.run(1)
+    row = of(counted(match), "ann")
+    assert (row["hits"], row["snap_hits"]) == (1, snaps)
 
 
 def test_time_alive_streaks_and_a_seat_that_changes_hands() -> None:

@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from arenamesh.bots.cheat import Cheat
 from arenamesh.bots.credentials import asked_at, signed_with
 from arenamesh.bots.fleet import Fleet, Plan
 from arenamesh.bots.tally import Tally, show
@@ -31,6 +32,14 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--bots", type=int, default=12, help="how many; default: %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="of everything a bot draws; default: %(default)s")
     parser.add_argument("--hz", type=float, default=20.0, help="moves a second; default: %(default)s")
+    parser.add_argument(
+        "--cheat",
+        action="append",
+        type=Cheat,
+        default=[],
+        metavar="aim|speed",
+        help="the first bot cheats in this way, given again the second one; to see it flagged",
+    )
     until = parser.add_mutually_exclusive_group()
     until.add_argument("--seconds", type=float, metavar="N", help="stop then")
     until.add_argument("--matches", type=int, default=0, metavar="N", help="stop after so many")
@@ -54,6 +63,9 @@ def arguments() -> argparse.ArgumentParser:
 
 
 async def play(options: argparse.Namespace) -> int:
+    if len(options.cheat) > options.bots:
+        show("there are fewer bots than cheats")
+        return 2
     tally = Tally()
     plan = Plan(
         edge=options.edge,
@@ -65,6 +77,7 @@ async def play(options: argparse.Namespace) -> int:
         matches=options.matches,
         one_stream=options.one_stream,
         moves_hz=options.hz,
+        cheats=tuple(options.cheat),
         map_file=options.map_file,
         ruleset_file=options.ruleset_file,
     )

@@ -75,3 +75,14 @@ class Aim:
 
     def _draw(self, sigma: float) -> tuple[float, float]:
         return self._random.gauss(0, sigma), self._random.gauss(0, sigma * 0.6)
+
+
+class Aimbot(Aim):
+    """No human hand: it is where the target is, from one step to the next."""
+
+    def acquire(self) -> None:
+        """There is nothing to get used to."""
+
+    def track(self, yaw: float, pitch: float, dt: float) -> float:  # it takes no time
+        self.yaw, self.pitch = yaw, pitch
+        return 0.0

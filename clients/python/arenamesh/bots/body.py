@@ -17,9 +17,11 @@ _SLOPE_DOWN_M = 0.5
 class Body:
     """The client's own simulation of one player, within the movement rules."""
 
-    def __init__(self, terrain: Terrain, rules: Movement) -> None:
+    def __init__(self, terrain: Terrain, rules: Movement, *, haste: float = 1.0) -> None:
+        """`haste`: of the speed that the rules allow; an honest body has 1."""
         self._terrain = terrain
         self._rules = rules
+        self._pace = _CAUTION * haste
         # What the mesh lets stand on the ground: a body narrower by the tolerance.
         self._sole = rules.half_width_m - rules.tolerance_m
         self.position: Vector = (0.0, 0.0, 0.0)
@@ -61,12 +63,12 @@ class Body:
             self._dash_s -= dt
             self.mode = play_pb2.MOVE_MODE_DASH
             speed = self._dash_mps
-            vx, vy = direction[0] / length * speed * _CAUTION, direction[1] / length * speed * _CAUTION
+            vx, vy = direction[0] / length * speed * self._pace, direction[1] / length * speed * self._pace
         elif not airborne:
             pace = math.hypot(vx, vy)
             if pace > speed:  # a dash is over
                 vx, vy = vx / pace * speed, vy / pace * speed
-            scale = speed * _CAUTION / length if length > 0 else 0.0
+            scale = speed * self._pace / length if length > 0 else 0.0
             vx, vy = self._towards((vx, vy), (direction[0] * scale, direction[1] * scale), dt)
         wanted = length > 0 and math.hypot(vx, vy) > 0.5
         x, y, z = self._slide(vx * dt, vy * dt)
@@ -79,7 +81,7 @@ class Body:
     def _towards(self, now: tuple[float, float], wish: tuple[float, float], dt: float) -> tuple[float, float]:
         """Changes a speed no faster than the rules allow."""
         dx, dy = wish[0] - now[0], wish[1] - now[1]
-        change, most = math.hypot(dx, dy), self._rules.acceleration_mps2 * _CAUTION * dt
+        change, most = math.hypot(dx, dy), self._rules.acceleration_mps2 * self._pace * dt
         if change <= most:
             return wish
         return now[0] + dx / change * most, now[1] + dy / change * most

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from arenamesh.bots.aim import Aim
+from arenamesh.bots.aim import Aim, Aimbot
 from arenamesh.bots.arsenal import Ability, Arsenal, Weapon
 from arenamesh.bots.body import Body
+from arenamesh.bots.cheat import Cheat
 from arenamesh.bots.holster import Holster
 from arenamesh.bots.route import Route
 from arenamesh.bots.shapes import Vector
@@ -20,6 +21,8 @@ from arenamesh.combat.v1 import play_pb2, verdict_pb2
 
 _CHEST = 0.68  # of a body's height
 _HEAD = 0.93
+_HEADS = 0.25  # how many targets are aimed at there
+_HASTE = 1.5  # of a cheat
 _FIELD_COS = math.cos(math.radians(110))  # half the field of view
 _NOTICED_M = 6.0  # closer than this a bot turns round by itself
 _LOSE_S = 0.4  # out of sight for so long: the target is lost
@@ -39,13 +42,23 @@ class Target:
 class Brain:
     """One bot's mind. `step` turns what it sees into commands; `answered` learns from the verdicts."""
 
-    def __init__(self, arsenal: Arsenal, terrain: Terrain, random: Random, *, friendly_teams: bool) -> None:
-        self.body = Body(terrain, arsenal.movement)
+    def __init__(
+        self,
+        arsenal: Arsenal,
+        terrain: Terrain,
+        random: Random,
+        *,
+        friendly_teams: bool,
+        cheat: Cheat | None = None,
+    ) -> None:
+        self.body = Body(terrain, arsenal.movement, haste=_HASTE if cheat is Cheat.SPEED else 1.0)
         self._arsenal = arsenal
         self._terrain = terrain
         self._random = random
         self._friendly_teams = friendly_teams
-        self._aim = Aim(random, steadiness=random.uniform(0.7, 1.4))
+        steadiness = random.uniform(0.7, 1.4)
+        self._aim = (Aimbot if cheat is Cheat.AIM else Aim)(random, steadiness)
+        self._heads = 1.0 if cheat is Cheat.AIM else _HEADS
         self._holster = Holster(arsenal, random)
         self._route = Route(terrain, random)
         self._target: Target | None = None
@@ -139,7 +152,7 @@ class Brain:
         found = others[candidates[self._look]]
         if target is not None and (found.slot == target.slot or not self._rather(found, target, now)):
             return
-        head = self._random.random() < 0.25
+        head = self._random.random() < self._heads
         if self._notices(found) and self._sees(found, head):
             self._target = Target(found.slot, now, found.position, head)
             self._aim.acquire()

@@ -7,12 +7,14 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from arenamesh.bots.arsenal import Arsenal
 from arenamesh.bots.brain import Brain
+from arenamesh.bots.cheat import Cheat
 from arenamesh.bots.credentials import TokenFor, get
 from arenamesh.bots.driver import drive
 from arenamesh.bots.tally import Tally, show
@@ -45,6 +47,8 @@ _NAMES = [
     "oak",
     "pine",
 ]
+# Of a session that is joined: somebody has ended it.
+_OVER = (SessionStatus.SESSION_STATUS_ENDED, SessionStatus.SESSION_STATUS_ABORTED)
 # Trying again does not help.
 _HOPELESS = (InvalidArgument, PermissionDenied, Unauthenticated)
 # Room for people to join the bots' match.
@@ -67,6 +71,8 @@ class Plan:
     one_stream: bool = False
     """All bots on one game server's stream, instead of a player's stream each."""
     moves_hz: float = 20.0
+    cheats: tuple[Cheat, ...] = ()
+    """Of the first bots, one each; the others are honest."""
     map_file: Path | None = None
     ruleset_file: Path | None = None
     pause_s: float = 4.0
@@ -91,6 +97,8 @@ class Fleet:
         while True:
             try:
                 async with self._session() as session:
+                    if session.status in _OVER:
+                        return
                     await self._play(session)
             except (MeshError, OSError) as error:
                 if isinstance(error, _HOPELESS) or (self._plan.session_id and isinstance(error, NotFound)):
@@ -151,8 +159,9 @@ class Fleet:
                 terrain,
                 Random(f"{self._plan.seed}/{self._tally.matches}/{index}"),
                 friendly_teams=arsenal.teams.get(session.game_mode, 0) > 0,
+                cheat=cheat,
             )
-            for index in range(self._plan.bots)
+            for index, cheat in zip_longest(range(self._plan.bots), self._plan.cheats)
         ]
         if self._plan.one_stream:
             await self._play_one_stream(session.session_id, brains)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from grpc import aio
+from grpc.aio import StreamUnaryCall
 
-from arenamesh.client.errors import Unauthenticated, from_rpc
-from arenamesh.client.retry import Backoff, retrying
+from arenamesh.client.errors import MeshError, Unauthenticated, Unavailable, from_rpc
+from arenamesh.client.retry import Backoff, Resumption, retrying
 from arenamesh.client.tokens import TokenSource
 
+Q = TypeVar("Q")
 T = TypeVar("T")
 ONCE = Backoff(attempts=1)
 
@@ -67,7 +72,7 @@ class Caller:
 
     async def stream(
         self, method: Callable[..., Any], request: Any, metadata: Mapping[str, str] | None = None
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """The messages of a server's stream. Raises MeshError when it breaks."""
         call = method(request, metadata=await self._headers(metadata))
         try:
@@ -77,6 +82,59 @@ class Caller:
             raise from_rpc(error) from error
         finally:
             call.cancel()
+
+    async def send(self, method: Callable[..., StreamUnaryCall[Q, T]], requests: AsyncIterable[Q]) -> T:
+        """The answer to a stream of requests, when it has ended. Raises MeshError when it breaks: what was
+        sent may have happened. One that is refused while it still sends may be INTERNAL, without the reason:
+        that is all that the runtime has then."""
+        call = method(metadata=await self._headers(None))
+        try:
+            with suppress(asyncio.InvalidStateError, aio.InternalError):  # it is over: the answer says why
+                async for request in requests:
+                    await call.write(request)
+                await call.done_writing()
+            return await call
+        except aio.AioRpcError as error:
+            raise from_rpc(error) from error
+        finally:
+            call.cancel()
+
+    async def follow(
+        self, method: Callable[..., Any], request: Callable[[], Any]
+    ) -> AsyncGenerator[Any, None]:
+        """The messages of a server's stream that is opened again whenever it is lost.
+
+        Args:
+            request: makes the request of each stream, so that it can say where the last one ended.
+
+        Raises:
+            MeshError: it was refused, or could not be opened again within the tries of the backoff.
+        """
+        resumption = Resumption(self.backoff, renewable=self.tokens.renewable)
+        while True:
+            started, token = time.monotonic(), await self.tokens.get()
+            try:
+                async with aclosing(self.stream(method, request())) as messages:
+                    async for message in messages:
+                        yield message
+                error: MeshError = Unavailable("the stream ended")
+            except MeshError as caught:
+                error = caught
+            if isinstance(error, Unauthenticated):
+                self.tokens.refuse(token)
+            wait = resumption.wait(error, lived_s=time.monotonic() - started)
+            if wait is None:
+                raise error
+            await asyncio.sleep(wait)
+
+    async def pages(self, method: Callable[..., Awaitable[Any]], request: Any) -> AsyncGenerator[Any, None]:
+        """The answers of a list's pages, each fetched when it is wanted."""
+        while True:
+            page = await self.call(method, request, retry=True)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     async def _headers(self, metadata: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
         bearer = {"authorization": f"Bearer {await self.tokens.get()}"}

@@ -12,12 +12,21 @@ from grpc import aio
 
 from arenamesh.client.calls import Caller
 from arenamesh.client.combat import Combat
+from arenamesh.client.fairness import Fairness
+from arenamesh.client.gamification import Gamification
+from arenamesh.client.ingest import Ingest
+from arenamesh.client.leaderboard import Leaderboard
 from arenamesh.client.match import Match
 from arenamesh.client.options import PlayOptions
 from arenamesh.client.progression import Progression
 from arenamesh.client.retry import Backoff
 from arenamesh.client.tokens import Token, TokenSource
 from arenamesh.combat.v1 import service_pb2_grpc
+from arenamesh.liveops.v1 import (
+    fairness_service_pb2_grpc,
+    ingest_service_pb2_grpc,
+    leaderboard_service_pb2_grpc,
+)
 from arenamesh.progression.v1 import service_pb2_grpc as progression_grpc
 
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -64,6 +73,10 @@ class Mesh:
     Attributes:
         combat: sessions, seats, single commands.
         progression: paragon, prestige, mastery.
+        gamification: metrics, achievements, quests, rewards, what players are told.
+        leaderboard: boards, scores, ranks.
+        ingest: events from outside, signed.
+        fairness: what was found about players, and what follows.
     """
 
     def __init__(
@@ -87,6 +100,12 @@ class Mesh:
         caller = Caller(self._tokens, deadline_s=deadline_s, backoff=backoff or Backoff())
         self.combat = Combat(self._stub, caller)
         self.progression = Progression(progression_grpc.ProgressionServiceStub(self.channel), caller)
+        self.gamification = Gamification(self.channel, caller)
+        self.leaderboard = Leaderboard(
+            leaderboard_service_pb2_grpc.LeaderboardServiceStub(self.channel), caller
+        )
+        self.ingest = Ingest(ingest_service_pb2_grpc.IngestServiceStub(self.channel), caller)
+        self.fairness = Fairness(fairness_service_pb2_grpc.FairnessServiceStub(self.channel), caller)
 
     def play(self, session_id: str, options: PlayOptions | None = None, **changes: Any) -> Match:
         """A match to use as `async with mesh.play(session_id) as match`.

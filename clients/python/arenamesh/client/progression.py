@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from arenamesh.client.calls import Caller, key
-from arenamesh.client.errors import MeshError, Unauthenticated, Unavailable
-from arenamesh.client.retry import Resumption
 from arenamesh.progression.v1 import (
     history_pb2,
     mastery_pb2,
@@ -139,13 +136,9 @@ class Progression:
     async def history(self, character_id: str) -> AsyncIterator[history_pb2.HistoryEvent]:
         """Everything that ever happened to a character, the newest first, page after page as wanted."""
         request = service_pb2.GetHistoryRequest(character_id=character_id, page_size=_PAGE)
-        while True:
-            page = await self._caller.call(self._stub.GetHistory, request, retry=True)
+        async for page in self._caller.pages(self._stub.GetHistory, request):
             for event in page.events:
                 yield event
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def watch_progress(
         self, character_id: str, *, after_version: int | None = None
@@ -160,24 +153,14 @@ class Progression:
         Raises:
             MeshError: it was refused, or could not be opened again within the tries of the client's backoff.
         """
-        tokens = self._caller.tokens
-        resumption = Resumption(self._caller.backoff, renewable=tokens.renewable)
         told = after_version
-        while True:
-            started, token = time.monotonic(), await tokens.get()
-            request = service_pb2.WatchProgressRequest(character_id=character_id, after_version=told)
-            try:
-                async for answer in self._caller.stream(self._stub.WatchProgress, request):
-                    version = answer.event.version or answer.progress.version
-                    if told is None or version > told:
-                        told = version
-                        yield answer
-                error: MeshError = Unavailable("the stream ended")
-            except MeshError as caught:
-                error = caught
-            if isinstance(error, Unauthenticated):
-                tokens.refuse(token)
-            wait = resumption.wait(error, lived_s=time.monotonic() - started)
-            if wait is None:
-                raise error
-            await asyncio.sleep(wait)
+
+        def onward() -> service_pb2.WatchProgressRequest:
+            return service_pb2.WatchProgressRequest(character_id=character_id, after_version=told)
+
+        async with aclosing(self._caller.follow(self._stub.WatchProgress, onward)) as answers:
+            async for answer in answers:
+                version = answer.event.version or answer.progress.version
+                if told is None or version > told:
+                    told = version
+                    yield answer

@@ -1,0 +1,69 @@
+"""What a process does beside answering."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+
+from services.chassis.db import Connection, Database
+from services.chassis.errors import Unavailable
+from services.chassis.idempotency import Idempotency
+from services.chassis.inbox import Inbox
+from services.chassis.settings import Settings
+
+_AGAIN_S = 1.0
+_CANCEL_S = 0.2
+_PURGE_ROWS = 10_000
+_log = structlog.get_logger()
+
+Work = Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def background(*work: Work) -> AsyncIterator[None]:
+    """Does all of it until the end. What fails is begun again."""
+    tasks = [asyncio.create_task(_for_ever(each)) for each in work]
+    try:
+        yield
+    finally:
+        await _end(tasks)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Whoever goes on is cancelled again: before Python 3.12 `asyncio.wait_for`, with which Redis' client
+    writes, loses a cancellation that comes when its write is done."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_S)
+
+
+async def _for_ever(work: Work) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("work in the background failed")
+        await asyncio.sleep(_AGAIN_S)
+
+
+async def keep_house(database: Database, schema: str, settings: Settings) -> None:
+    """For ever: forgets answers and handled events of `schema` whose time is over."""
+    answers, handled = Idempotency(schema), Inbox(schema)
+    keep_answers = timedelta(hours=settings.idempotency_hours)
+    keep_handled = timedelta(days=settings.inbox_keep_days)
+
+    async def forget(connection: Connection) -> int:
+        await answers.purge(connection, keep_answers)
+        return await handled.purge(connection, keep_handled, _PURGE_ROWS)
+
+    while True:
+        try:
+            while await database.transaction(forget) == _PURGE_ROWS:
+                pass
+        except Unavailable as error:
+            _log.warning("nothing is forgotten", reason=error.reason)
+        await asyncio.sleep(settings.purge_s)

@@ -1,0 +1,12 @@
+"""The schema of this service, and what makes it."""
+
+from pathlib import Path
+
+from services.chassis import migrate
+
+SCHEMA = "gameplay"
+SQL = Path(__file__).parent / "sql"
+
+
+def migrations() -> list[migrate.Migration]:
+    return migrate.read(SQL / "migrations")

@@ -1,0 +1,178 @@
+"""Detectors in PostgreSQL, every version of each, and in memory for as long as none changes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from arenamesh.liveops.v1 import detector_pb2
+from google.protobuf import json_format
+
+from services.chassis import sql, validation
+from services.chassis.db import Connection, Database, DatabaseUnavailable
+from services.chassis.errors import DomainError
+from services.chassis.lookup import Lookup
+from services.fairness.domain.detector import Catalogue, Detector
+from services.fairness.schema import SQL
+from services.fairness.translate_in import same_rule, to_detector
+
+_ALL = ""
+"""What is looked up: everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A detector as it was given, without what the service sets, and what the service set."""
+
+    message: detector_pb2.Detector
+    detector: Detector
+    created_at: datetime
+
+
+class Rule(NamedTuple):
+    """What a record is of: a detector's versions with the same signals and rule."""
+
+    detector_id: str
+    version: int
+
+
+class DetectorStore:
+    """One a process. Callers bring the connection."""
+
+    def __init__(self) -> None:
+        self._sql = sql.load(SQL / "detectors.sql")
+        self.known = Catalogue(-1, {})
+        """As it was read last."""
+        self.versions: Mapping[str, Version] = {}
+        """Of `known`, by id."""
+
+    async def present(self, connection: Connection) -> Catalogue:
+        """As it is now."""
+        return await self.at_least(connection, await connection.fetchval(self._sql["revision"]))
+
+    async def at_least(self, connection: Connection, revision: int) -> Catalogue:
+        """Of that revision or a later one: read again only when what is known is older."""
+        if self.known.revision < revision:
+            # The revision first: what is changed meanwhile is read again the next time.
+            newer = await connection.fetchval(self._sql["revision"])
+            versions = await self._read(connection)
+            if self.known.revision < newer:
+                self.versions = versions
+                self.known = Catalogue(newer, {id_: each.detector for id_, each in versions.items()})
+        return self.known
+
+    async def _read(self, connection: Connection) -> dict[str, Version]:
+        found = {}
+        for row in await connection.fetch(self._sql["detectors"]):
+            message = json_format.Parse(row["document"], detector_pb2.Detector())
+            message.version = row["version"]
+            detector = to_detector(message, row["rule_version"])
+            found[row["id"]] = Version(message, detector, row["created_at"])
+        return found
+
+    async def records(self, connection: Connection) -> dict[Rule, detector_pb2.DetectorRecord]:
+        return {
+            Rule(row["detector_id"], row["rule_version"]): detector_pb2.DetectorRecord(
+                observations=row["observations"],
+                flags=row["flags"],
+                confirmed=row["confirmed"],
+                dismissed=row["dismissed"],
+            )
+            for row in await connection.fetch(self._sql["records"])
+        }
+
+    async def locked(self, connection: Connection) -> Mapping[str, Version]:
+        """As they are, by id; in a transaction, until the end of which nobody else changes them. They are not
+        remembered, since it may come to nothing."""
+        await connection.execute(self._sql["advance"])
+        return await self._read(connection)
+
+    async def add(
+        self, connection: Connection, message: detector_pb2.Detector, before: Version | None, at: datetime
+    ) -> Version:
+        """Another version than the one before, in a transaction with `locked`. Raises InvalidArgument."""
+        given = plain(message)
+        given.version = 1 if before is None else before.detector.version + 1
+        keeps = before is not None and same_rule(before.message, given)
+        rule_version = before.detector.rule_version if before is not None and keeps else given.version
+        detector = to_detector(given, rule_version)
+        document = json.dumps(json_format.MessageToDict(plain(given), preserving_proto_field_name=True))
+        await connection.execute(self._sql["add"], given.id, given.version, rule_version, document, at)
+        return Version(given, detector, at)
+
+
+def plain(message: detector_pb2.Detector) -> detector_pb2.Detector:
+    """A copy without what the service sets."""
+    found = detector_pb2.Detector()
+    found.CopyFrom(message)
+    for field in ("version", "created_at", "record"):
+        found.ClearField(field)
+    return found
+
+
+class Detectors:
+    """What there is, for whoever asks."""
+
+    def __init__(self, database: Database, store: DetectorStore) -> None:
+        self._database = database
+        self._store = store
+        self._asked: Lookup[str, Catalogue] = Lookup(self._look, batch=1)
+
+    async def current(self) -> Catalogue:
+        """As of now or later; who asks at the same time is answered by one look. While PostgreSQL is away
+        nothing changes: as it was last seen.
+
+        Raises:
+            DatabaseUnavailable: it is away, and nothing was ever seen.
+            Overloaded: too many wait for it.
+        """
+        catalogue = await self._asked.get(_ALL)
+        assert catalogue is not None
+        return catalogue
+
+    async def _look(self, _asked: list[str]) -> dict[str, Catalogue]:
+        try:
+            async with self._database.connection() as connection:
+                return {_ALL: await self._store.present(connection)}
+        except DatabaseUnavailable:
+            if self._store.known.revision < 0:
+                raise
+            return {_ALL: self._store.known}
+
+    async def shown(self) -> list[detector_pb2.Detector]:
+        """All of them as they are now, by id, with how they did so far."""
+        async with self._database.connection() as connection:
+            await self._store.present(connection)
+            versions = self._store.versions
+            records = await self._store.records(connection)
+        return [shown(version, records) for _, version in sorted(versions.items())]
+
+
+def shown(version: Version, records: Mapping[Rule, detector_pb2.DetectorRecord]) -> detector_pb2.Detector:
+    """With what the service sets."""
+    message = detector_pb2.Detector()
+    message.CopyFrom(version.message)
+    message.created_at.FromDatetime(version.created_at)
+    record = records.get(Rule(version.detector.id, version.detector.rule_version))
+    message.record.CopyFrom(record or detector_pb2.DetectorRecord())
+    return message
+
+
+def read(folder: Path) -> list[detector_pb2.Detector]:
+    """The detectors in files, `detectors/<id>.json`. Raises ValueError, naming the file and the field."""
+    found: dict[str, detector_pb2.Detector] = {}
+    for path in sorted((folder / "detectors").glob("*.json")):
+        message = detector_pb2.Detector()
+        try:
+            json_format.Parse(path.read_text(), message)
+            message.id = message.id or path.stem
+            validation.check(message)
+            to_detector(message, 1)
+        except (json_format.ParseError, DomainError) as error:
+            raise ValueError(f"{path}: {error}") from error
+        if message.id in found:
+            raise ValueError(f"{path}: there is another detector {message.id}")
+        found[message.id] = message
+    return list(found.values())

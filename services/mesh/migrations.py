@@ -1,0 +1,24 @@
+"""`python -m services.mesh.migrations PACKAGE ...`: brings the tables of services up to date, one by one.
+
+As `python -m services.PACKAGE.main migrate` does for one, in one process for all: most of what a migration
+takes is Python's start and the imports that services share.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+
+def main() -> int:
+    """The first exit code that is not 0."""
+    for package in sys.argv[1:]:
+        code: int = importlib.import_module(f"services.{package}.main").main(["migrate"])
+        if code:
+            print(f"The migration of {package} failed.", file=sys.stderr)
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

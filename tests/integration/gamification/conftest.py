@@ -1,0 +1,22 @@
+"""Databases of tests here have the gamification schema; the servers below are the run's."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.gamification.schema import SCHEMA, migrations
+from tests.support.databases import migrated
+from tests.support.gamification import Gamification, gamification
+from tests.support.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    return migrated(postgres, SCHEMA, migrations())
+
+
+@pytest.fixture
+async def server(database_url: str, redis_url: str) -> AsyncIterator[Gamification]:
+    """A running server on `database_url`."""
+    async with gamification(database_url=database_url, redis_url=redis_url) as running:
+        yield running

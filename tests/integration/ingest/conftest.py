@@ -1,0 +1,22 @@
+"""Databases of tests here have the ingest schema; the servers below are the run's."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.ingest.schema import SCHEMA, migrations
+from tests.support.databases import migrated
+from tests.support.ingest import Ingest, ingest
+from tests.support.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    return migrated(postgres, SCHEMA, migrations())
+
+
+@pytest.fixture
+async def server(database_url: str, redis_url: str) -> AsyncIterator[Ingest]:
+    """A running server on `database_url`."""
+    async with ingest(database_url=database_url, redis_url=redis_url) as running:
+        yield running
