@@ -34,44 +34,54 @@ VALIDATE = "buf/validate/validate.proto"
 
 
 def generate(root: Path) -> None:
-    """Writes the Python stubs to `clients/python` and the descriptor image to `build/arenamesh.binpb`.
-
-    The image holds every file with its imports and comments: Envoy transcodes with it, buf lints it,
-    and the TypeScript stubs are made from it.
+    """Writes the Python stubs to `clients/python`, and the image.
 
     Raises:
         subprocess.CalledProcessError: a proto file does not compile; protoc's message is on stderr.
     """
+    describe(root)
     out = root / "clients" / "python"
-    image = root / "build" / "arenamesh.binpb"
-    validate = root / "build" / "validate.binpb"
-    image.parent.mkdir(exist_ok=True)
-    validate.write_bytes(_validate_descriptors())
-    sources = sorted(str(path.relative_to(root / "proto")) for path in (root / "proto").rglob("*.proto"))
-
+    sources = _sources(root)
     for folder in GENERATED:
         shutil.rmtree(out / folder, ignore_errors=True)
-    _protoc(root, validate, [f"--python_out={out}", f"--pyi_out={out}", *sources, VALIDATE])
+    _protoc(root, [f"--python_out={out}", f"--pyi_out={out}", *sources, VALIDATE])
     services = [source for source in sources if "\nservice " in (root / "proto" / source).read_text()]
-    _protoc(root, validate, [f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *services])
-    _protoc(
-        root,
-        validate,
-        [
-            f"--descriptor_set_out={image}",
-            "--include_imports",
-            "--include_source_info",
-            *sources,
-            # Envoy must know the types that travel in error details.
-            "google/rpc/error_details.proto",
-        ],
-    )
+    _protoc(root, [f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *services])
     for folder in GENERATED:
         for directory in [out / folder, *(path for path in (out / folder).rglob("*") if path.is_dir())]:
             (directory / "__init__.py").touch()
 
 
-def _protoc(root: Path, validate: Path, arguments: list[str]) -> None:
+def describe(root: Path) -> None:
+    """Writes the descriptor image, `build/arenamesh.binpb`.
+
+    It holds every file with its imports and comments: Envoy transcodes with it, buf lints it and compares it
+    with an older one, and the TypeScript stubs are made from it.
+
+    Raises:
+        subprocess.CalledProcessError: as for `generate`.
+    """
+    validate = root / "build" / "validate.binpb"
+    validate.parent.mkdir(exist_ok=True)
+    validate.write_bytes(_validate_descriptors())
+    _protoc(
+        root,
+        [
+            f"--descriptor_set_out={root / 'build' / 'arenamesh.binpb'}",
+            "--include_imports",
+            "--include_source_info",
+            *_sources(root),
+            # Envoy must know the types that travel in error details.
+            "google/rpc/error_details.proto",
+        ],
+    )
+
+
+def _sources(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root / "proto")) for path in (root / "proto").rglob("*.proto"))
+
+
+def _protoc(root: Path, arguments: list[str]) -> None:
     # Found by import and by PATH: an isolated build keeps neither beside its interpreter.
     googleapis = Path(annotations_pb2.__file__).parents[2]
     scripts = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -83,7 +93,7 @@ def _protoc(root: Path, validate: Path, arguments: list[str]) -> None:
             "grpc_tools.protoc",
             f"--proto_path={root / 'proto'}",
             f"--proto_path={googleapis}",
-            f"--descriptor_set_in={validate}",
+            f"--descriptor_set_in={root / 'build' / 'validate.binpb'}",
             f"--plugin=protoc-gen-mypy_grpc={plugin}",
             *arguments,
         ],

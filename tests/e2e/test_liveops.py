@@ -20,14 +20,22 @@ from typing import Any
 import aiohttp
 import pytest
 from arenamesh.client import Event, Score, connect, sign
-from arenamesh.client.errors import FailedPrecondition, InvalidArgument, MeshError, NotFound, PermissionDenied
-from arenamesh.liveops.v1 import board_pb2, event_pb2, leaderboard_service_pb2
+from arenamesh.client.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from arenamesh.liveops.v1 import (
+    board_pb2,
+    event_pb2,
+    ingest_service_pb2,
+    ingest_service_pb2_grpc,
+    leaderboard_service_pb2,
+)
+from grpc import aio
 
 from services.ingest.keys import DEVELOPMENT_SECRET
 from services.mesh import probes
 from services.mesh.settings import ROOT
 from tests.e2e.conftest import Rest, bearer, grpc_web, reason_of
 from tests.support.mesh import Supervisor, token
+from tests.support.tokens import game_server
 
 OPERATOR = bearer("olga", "operator")
 # As it was published, byte for byte.
@@ -305,13 +313,29 @@ class TestClient:
             assert result.outcome == event_pb2.EVENT_OUTCOME_ACCEPTED
             typed.key = message
             unknown = Event(type="none", player_id="cleo", ts=typed.ts)
-            told = await server.ingest.stream([typed, typed, unknown], at_once=2)
-            assert (told.accepted, told.duplicates, told.not_accepted) == (1, 1, 1)
-            assert told.results[2].reason == "UNKNOWN_TYPE"
+            told = [each async for each in server.ingest.submit_each([typed, typed, unknown], at_once=2)]
+            assert [each.outcome for each in told] == [
+                event_pb2.EVENT_OUTCOME_ACCEPTED,
+                event_pb2.EVENT_OUTCOME_DUPLICATE,
+                event_pb2.EVENT_OUTCOME_REJECTED,
+            ]
+            assert told[2].reason == "UNKNOWN_TYPE"
+            first_of_many = await anext(server.ingest.submit_each(without_end(typed)))
+            assert first_of_many.outcome == event_pb2.EVENT_OUTCOME_DUPLICATE
             with pytest.raises(InvalidArgument):
-                await server.ingest.stream([Event(type="none")])
-            with pytest.raises(MeshError):
-                await server.ingest.stream(without_end(Event(type="none")))
+                await server.ingest.submit(Event(type="none"))
         async with connect(mesh.target, token=token("cleo", "player")) as player:
             with pytest.raises(PermissionDenied):
-                await player.ingest.stream([typed])
+                await player.ingest.submit(typed)
+
+    async def test_a_stream_of_events(self, mesh: Supervisor) -> None:
+        event_ = Event(type="boss_kill", player_id="cleo", key=uuid.uuid4().hex)
+        event_.ts.GetCurrentTime()
+        event_.payload.update({"bossId": "hydra"})
+        request = ingest_service_pb2.StreamEventsRequest(events=[event_])
+        async with aio.insecure_channel(mesh.target) as channel:
+            stub: ingest_service_pb2_grpc.IngestServiceAsyncStub = ingest_service_pb2_grpc.IngestServiceStub(
+                channel
+            )
+            told = await stub.StreamEvents(iter([request, request]), metadata=game_server("server-1"))
+        assert (told.accepted, told.duplicates, told.not_accepted) == (1, 1, 0)

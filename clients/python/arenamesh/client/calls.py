@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from grpc import aio
-from grpc.aio import StreamUnaryCall
 
 from arenamesh.client.errors import MeshError, Unauthenticated, Unavailable, from_rpc
 from arenamesh.client.retry import Backoff, Resumption, retrying
 from arenamesh.client.tokens import TokenSource
 
-Q = TypeVar("Q")
 T = TypeVar("T")
 ONCE = Backoff(attempts=1)
 
@@ -78,22 +76,6 @@ class Caller:
         try:
             while (message := await call.read()) is not aio.EOF:
                 yield message
-        except aio.AioRpcError as error:
-            raise from_rpc(error) from error
-        finally:
-            call.cancel()
-
-    async def send(self, method: Callable[..., StreamUnaryCall[Q, T]], requests: AsyncIterable[Q]) -> T:
-        """The answer to a stream of requests, when it has ended. Raises MeshError when it breaks: what was
-        sent may have happened. One that is refused while it still sends may be INTERNAL, without the reason:
-        that is all that the runtime has then."""
-        call = method(metadata=await self._headers(None))
-        try:
-            with suppress(asyncio.InvalidStateError, aio.InternalError):  # it is over: the answer says why
-                async for request in requests:
-                    await call.write(request)
-                await call.done_writing()
-            return await call
         except aio.AioRpcError as error:
             raise from_rpc(error) from error
         finally:

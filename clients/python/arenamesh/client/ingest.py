@@ -40,8 +40,8 @@ def sign(secret: str, body: bytes, *, message_id: str, timestamp: int) -> dict[s
 
 
 class Ingest:
-    """Every method raises a `MeshError` when it is refused or not answered in time. All but
-    `stream` are tried again: an event has one effect under one `message_id`, or key."""
+    """Every method raises a `MeshError` when it is refused or not answered in time. All are tried again: an
+    event has one effect under one `message_id`, or key."""
 
     def __init__(self, stub: ingest_service_pb2_grpc.IngestServiceAsyncStub, caller: Caller) -> None:
         self._stub = stub
@@ -75,16 +75,17 @@ class Ingest:
             event.key = event.key or key()
         return list((await self._caller.call(self._stub.SubmitEvents, keyed, retry=True)).results)
 
-    async def stream(
+    async def submit_each(
         self, events: AsyncIterable[event_pb2.Event] | Iterable[event_pb2.Event], *, at_once: int = 100
-    ) -> ingest_service_pb2.StreamEventsResponse:
-        """As `submit`, for as much as there is; answered at the end. It is not tried again: what was sent
-        until it broke may have been accepted, and with keys of your own it can be sent once more.
+    ) -> AsyncIterator[event_pb2.EventResult]:
+        """As `submit`, for as many as there are; the result of each, in order, as soon as it is durable.
 
         Args:
             at_once: events that are sent, and become durable, together: 1 to 1,000. 1: each as it comes.
         """
-        return await self._caller.send(self._stub.StreamEvents, _requests(events, at_once))
+        async for batch in _batches(events, at_once):
+            for result in await self.submit(*batch):
+                yield result
 
     # -- for tools ------------------------------------------------------------------------------
 
@@ -117,17 +118,17 @@ class Ingest:
         return list((await self._caller.call(self._stub.ListEventTypes, request, retry=True)).types)
 
 
-async def _requests(
+async def _batches(
     events: AsyncIterable[event_pb2.Event] | Iterable[event_pb2.Event], size: int
-) -> AsyncIterator[ingest_service_pb2.StreamEventsRequest]:
-    request = ingest_service_pb2.StreamEventsRequest()
+) -> AsyncIterator[list[event_pb2.Event]]:
+    batch: list[event_pb2.Event] = []
     async for event in _each(events):
-        request.events.add().CopyFrom(event)
-        if len(request.events) == size:
-            yield request
-            request = ingest_service_pb2.StreamEventsRequest()
-    if request.events:
-        yield request
+        batch.append(event)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 async def _each(
