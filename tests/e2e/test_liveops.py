@@ -35,7 +35,6 @@ from services.mesh import probes
 from services.mesh.settings import ROOT
 from tests.e2e.conftest import Rest, bearer, grpc_web, reason_of
 from tests.support.mesh import Supervisor, token
-from tests.support.tokens import game_server
 
 OPERATOR = bearer("olga", "operator")
 # As it was published, byte for byte.
@@ -337,5 +336,8 @@ class TestClient:
             stub: ingest_service_pb2_grpc.IngestServiceAsyncStub = ingest_service_pb2_grpc.IngestServiceStub(
                 channel
             )
-            told = await stub.StreamEvents(iter([request, request]), metadata=game_server("server-1"))
+            told = await stub.StreamEvents(
+                iter([request, request]),
+                metadata=(("authorization", f"Bearer {token('server-1', 'game_server')}"),),
+            )
         assert (told.accepted, told.duplicates, told.not_accepted) == (1, 1, 0)
