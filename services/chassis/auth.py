@@ -47,6 +47,11 @@ def principal() -> Principal:
     return _principal.get()
 
 
+def known_principal() -> Principal | None:
+    """The same of a public RPC, which may have none."""
+    return _principal.get(None)
+
+
 def bind(caller: Principal) -> None:
     """Makes `caller` the principal of the current task."""
     _principal.set(caller)
@@ -75,6 +80,15 @@ class Verifier:
         if caller.expires_at <= clock.unix_s():
             raise Unauthenticated("The token has expired.", reason="TOKEN_EXPIRED")
         return caller
+
+    def known(self, metadata: Mapping[str, str | bytes]) -> Principal | None:
+        """The caller of a public method; None: no token that counts came along."""
+        if "authorization" not in metadata:
+            return None
+        try:
+            return self.verify(metadata)
+        except Unauthenticated:
+            return None
 
     def _decode_token(self, token: str) -> Principal:
         # Expiry is left out here because the result is cached; `verify` looks at it each time.

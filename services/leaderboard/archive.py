@@ -34,7 +34,7 @@ class Archive:
             return await self._found(connection, board, place, rows, owner)
 
     async def around(
-        self, board: Board, place: Place, player: str, limit: int, *, hidden: bool
+        self, board: Board, place: Place, player: str, limit: int, owner: str = ""
     ) -> Found | None:
         """See `Standings.around`."""
         async with (
@@ -42,17 +42,17 @@ class Archive:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             held = await self._rows(connection, "of_players", place, [player])
-            if not held or (held[0].quarantined and not hidden):
+            if not held or (held[0].quarantined and player != owner):
                 return None
             key = held[0].key
             ahead = await self._rows(connection, "ahead", place, key, limit)
             after = await self._rows(connection, "after", place, key, limit)
-            own = [] if held[0].quarantined else held
-            return await self._found(connection, board, place, [*reversed(ahead), *own, *after], player)
+            ranked = [] if held[0].quarantined else held
+            return await self._found(connection, board, place, [*reversed(ahead), *ranked, *after], owner)
 
     async def players(
         self, board: Board, place: Place, players: Sequence[str], owner: str = ""
-    ) -> list[Ranked]:
+    ) -> tuple[list[Ranked], Own | None]:
         """See `Standings.players`."""
         async with (
             self._database.connection() as connection,
@@ -60,11 +60,12 @@ class Archive:
         ):
             held = await self._rows(connection, "of_players", place, list(players))
             order = Order.of(board)
-            return [
+            found = [
                 single(order, row, await self._rank(connection, board, place, row.key))
                 for row in held
                 if not row.quarantined or order.player(row.key) == owner
             ]
+            return found, await self._own(connection, board, place, owner) if owner else None
 
     async def _found(
         self, connection: Connection, board: Board, place: Place, rows: Sequence[Row], owner: str

@@ -116,26 +116,28 @@ return shown(redis.call('ZRANGEBYLEX', KEYS[2], from, '+', 'LIMIT', 0, ARGV[6]),
 """
 )
 
-# Then: the player, how many are shown with it in the middle, whether it is when it is quarantined. Such a one
-# moves the others by one, so there is one more on either side.
+# Then: the player, how many are shown with it in the middle, the owner. A quarantined entry, which only its
+# owner is shown, moves the others by one, so there is one more on either side.
 AROUND = (
     _READING
     + """
 local held = redis.call('HGET', KEYS[3], ARGV[5])
 if not held then return 0 end
-if string.sub(held, 13, 13) == '0' and ARGV[7] ~= '1' then return 0 end
+if string.sub(held, 13, 13) == '0' and ARGV[7] ~= ARGV[5] then return 0 end
 local position, limit = before(string.sub(held, 30) .. ARGV[5]), tonumber(ARGV[6])
 local first = math.min(position - math.floor((limit - 1) / 2), redis.call('ZCARD', KEYS[2]) - limit)
 first = math.max(0, first)
-return shown(redis.call('ZRANGE', KEYS[2], math.max(0, first - 1), first + limit), ARGV[5])
+return shown(redis.call('ZRANGE', KEYS[2], math.max(0, first - 1), first + limit), ARGV[7])
 """
 )
 
-# Then: the owner, and the players. Of each that is shown its entry and rank.
+# Then: the owner, and the players. First what is the owner's own and quarantined, as in the others; then
+# of each that is shown its entry and rank.
 PLAYERS = (
     _READING
     + """
-local found = {}
+local _, _, _, _, own, place, there = unpack(shown({}, ARGV[5]))
+local found = {own, place, there}
 for number = 6, #ARGV do
   local player = ARGV[number]
   local held = redis.call('HGET', KEYS[3], player)

@@ -15,7 +15,7 @@ from services.leaderboard.domain.board import Board
 from services.leaderboard.domain.places import Slot
 from services.leaderboard.periods import Periods
 from services.leaderboard.places import Named, meant, window_of
-from services.leaderboard.rankings import Rankings
+from services.leaderboard.rankings import Rankings, owner
 from services.leaderboard.watch import Watch
 
 _AROUND = 11
@@ -81,7 +81,9 @@ class LeaderboardServicer:
         limit = request.limit or board.default_limit
         query = f"leaderboard {'/'.join(slot.place)}"
         last = paging.decode(request.page_token, query, fields=1)
-        found, players = await self._rankings.top(board, slot, limit + 1, after=_after(last))
+        found, players = await self._rankings.top(
+            board, slot, limit + 1, after=_after(last), owner=owner(board)
+        )
         page = found[:limit]
         more = len(found) > limit
         return leaderboard_service_pb2.GetLeaderboardResponse(
@@ -95,12 +97,13 @@ class LeaderboardServicer:
         self, request: leaderboard_service_pb2.GetAroundPlayerRequest, _context: Context
     ) -> leaderboard_service_pb2.GetAroundPlayerResponse:
         board, slot = await self._meant(request)
-        found = await self._rankings.around(board, slot, request.player_id, request.limit or _AROUND)
+        player = request.player_id
+        found = await self._rankings.around(board, slot, player, request.limit or _AROUND, owner=owner(board))
         if found is None:
             raise NotFound(
                 "The player is not on the board.",
                 reason="NOT_ON_BOARD",
-                metadata={"player_id": request.player_id},
+                metadata={"player_id": player},
             )
         return leaderboard_service_pb2.GetAroundPlayerResponse(
             period=translate.period(slot, await self._periods.state(slot)),
@@ -112,7 +115,7 @@ class LeaderboardServicer:
         self, request: leaderboard_service_pb2.GetPlayersRequest, _context: Context
     ) -> leaderboard_service_pb2.GetPlayersResponse:
         board, slot = await self._meant(request)
-        found = await self._rankings.players(board, slot, request.player_ids)
+        found = await self._rankings.players(board, slot, request.player_ids, owner=owner(board))
         return leaderboard_service_pb2.GetPlayersResponse(
             period=translate.period(slot, await self._periods.state(slot)),
             entries=translate.entries(found),

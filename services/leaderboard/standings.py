@@ -81,23 +81,24 @@ class Standings:
         return _found(await self._read(self._top, board, place, after, limit, owner))
 
     async def around(
-        self, board: Board, place: Place, player: str, limit: int, *, hidden: bool
+        self, board: Board, place: Place, player: str, limit: int, owner: str = ""
     ) -> Found | None:
         """`limit` entries with the player's in the middle, as far as that goes, and one more on either side.
-        None: it has none; or a quarantined one, unless `hidden` ones are shown. Raises Away, Unbuilt."""
-        answer = await self._read(self._around, board, place, player, limit, int(hidden))
+        None: it has none; or a quarantined one, and is not the owner. Raises Away, Unbuilt."""
+        answer = await self._read(self._around, board, place, player, limit, owner)
         return None if answer == 0 else _found(answer)
 
     async def players(
         self, board: Board, place: Place, players: Sequence[str], owner: str = ""
-    ) -> list[Ranked]:
-        """Those that are ranked, in order. Raises Away, Unbuilt."""
-        answer = await self._read(self._players, board, place, owner, *players)
+    ) -> tuple[list[Ranked], Own | None]:
+        """Those that are ranked, in order, each as without the owner's own, which is the second. Raises Away,
+        Unbuilt."""
+        own, rank, there, *answer = await self._read(self._players, board, place, owner, *players)
         order = Order.of(board)
         found = [
             single(order, _row(entry), rank) for entry, rank in zip(answer[::2], answer[1::2], strict=True)
         ]
-        return sorted(found, key=lambda each: each.key)
+        return sorted(found, key=lambda each: each.key), _own(own, rank, there)
 
     async def _read(
         self, script: Callable[..., Awaitable[Any]], board: Board, place: Place, *more: Any
@@ -281,5 +282,8 @@ def _row(entry: bytes) -> Row:
 
 def _found(answer: Sequence[Any]) -> Found:
     players, position, rank, entries, own, place, there = answer
-    mine = None if own is None else Own(_row(own), place, bool(there))
-    return Found(players, position, rank, [_row(entry) for entry in entries], mine)
+    return Found(players, position, rank, [_row(entry) for entry in entries], _own(own, place, there))
+
+
+def _own(entry: bytes | None, rank: int, there: int) -> Own | None:
+    return None if entry is None else Own(_row(entry), rank, bool(there))

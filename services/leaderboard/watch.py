@@ -27,7 +27,7 @@ from services.leaderboard.domain.board import Board
 from services.leaderboard.domain.places import Place, Slot
 from services.leaderboard.periods import Periods
 from services.leaderboard.places import meant
-from services.leaderboard.rankings import Rankings
+from services.leaderboard.rankings import Rankings, owner
 from services.leaderboard.translate import entries, period
 
 CHANNEL = "{leaderboard}:changes"
@@ -74,6 +74,7 @@ class _Asked(NamedTuple):
     board: Board
     slot: Slot
     limit: int
+    owner: str
 
 
 class Watch:
@@ -128,7 +129,7 @@ class Watch:
             watcher.woken.clear()  # what changes from here on may not be in what is read now
             board, slot = await self._meant(request)
             limit = min(request.limit or board.default_limit, _MOST)
-            answer = await self._looks.get(_Asked(board, slot, limit))
+            answer = await self._looks.get(_Asked(board, slot, limit, owner(board)))
             if answer is not None and _shown(answer) != told:
                 await write(context, answer, self._write_s)
                 LEADERBOARD_TOPS_SENT.inc()
@@ -146,7 +147,7 @@ class Watch:
     ) -> dict["_Asked", leaderboard_service_pb2.WatchLeaderboardResponse]:
         found = {}
         for each in asked:
-            best, players = await self._rankings.top(*each)
+            best, players = await self._rankings.top(each.board, each.slot, each.limit, owner=each.owner)
             found[each] = leaderboard_service_pb2.WatchLeaderboardResponse(
                 period=period(each.slot, await self._periods.state(each.slot)),
                 entries=entries(best),

@@ -2,7 +2,7 @@
 
 from bisect import bisect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
@@ -68,7 +68,7 @@ def listed(board: Board, found: Found, limit: int, after: bytes = b"") -> Page:
     rows, position, rank = list(found.rows), found.position, found.rank
     if own.row.key <= after:
         position += 1
-        rank += _shift(board, own, rows)
+        rank += _shift(board, own, rows[0].key if rows else b"")
     else:
         at = bisect([row.key for row in rows], own.row.key)
         if at < len(rows) or len(rows) < limit:
@@ -79,11 +79,32 @@ def listed(board: Board, found: Found, limit: int, after: bytes = b"") -> Page:
 
 def around(board: Board, found: Found, player: str, limit: int) -> Page:
     """`limit` entries with the player's in the middle, as far as that goes. `found` has all of those,
-    and may have more on either side."""
-    page = listed(board, found, len(found.rows) + 1)
+    and one more on either side, where there is one."""
+    page = _near(board, found)
     at = next(number for number, each in enumerate(page.entries) if each.player == player)
     begin = max(0, min(at - (limit - 1) // 2, len(page.entries) - limit))
     return Page(page.entries[begin : begin + limit], page.players)
+
+
+def _near(board: Board, found: Found) -> Page:
+    """All rows, and `own` if it is between them or next to them."""
+    own, rows, count = found.own, found.rows, len(found.rows)
+    if own is not None and rows:
+        if own.row.key < rows[0].key and found.position:
+            return listed(board, found, count, after=own.row.key)
+        if own.row.key > rows[-1].key and found.position + count < found.players:
+            return listed(board, replace(found, own=None, players=found.players + 1), count)
+    return listed(board, found, count + 1)
+
+
+def among(board: Board, found: Sequence[Ranked], own: Own | None) -> list[Ranked]:
+    """Some that are ranked, `own` perhaps among them, with the ranks that they have beside it."""
+    return [
+        each
+        if own is None or each.key <= own.row.key
+        else each._replace(rank=each.rank + _shift(board, own, each.key))
+        for each in found
+    ]
 
 
 def single(order: Order, row: Row, rank: int) -> Ranked:
@@ -115,10 +136,10 @@ def _ranks(board: Board, rows: Sequence[Row], position: int, rank: int) -> Itera
         yield rank
 
 
-def _shift(board: Board, own: Own, rows: Sequence[Row]) -> int:
-    """What an entry before the first row adds to that one's rank."""
+def _shift(board: Board, own: Own, key: bytes) -> int:
+    """What an entry before the one of a key adds to that one's rank."""
     length = Order.of(board).tuple_length
-    same = bool(rows) and rows[0].key[:length] == own.row.key[:length]
+    same = key[:length] == own.row.key[:length]
     match board.tie_policy:
         case TiePolicy.SHARED_COMPETITION:
             return int(not same)

@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import grpc
 import pytest
 from arenamesh.events.v1 import combat_pb2, fairness_pb2, liveops_pb2
 from arenamesh.events.v1.envelope_pb2 import Envelope
@@ -27,11 +28,11 @@ from services.leaderboard.boards import Boards, read
 from services.leaderboard.catalogue_store import CatalogueStore
 from services.leaderboard.heard import TOPICS
 from services.leaderboard.settings import LeaderboardSettings
-from tests.support import servicebus
+from tests.support import servicebus, tokens
 from tests.support.brokers import DURABLE, KINDS, Broker, Brokers
 from tests.support.buses import make
-from tests.support.leaderboard import Leaderboard, a_board, leaderboard, ranks, score
-from tests.support.tokens import operator
+from tests.support.leaderboard import Leaderboard, a_board, leaderboard, ranks, refused, score
+from tests.support.tokens import Metadata, bearer, operator
 from tests.support.waiting import eventually
 
 COMBAT, LIVEOPS, PROGRESSION, GAMIFICATION, FAIRNESS = TOPICS
@@ -323,3 +324,50 @@ async def test_scores_under_suspicion_go_and_come_back(
     assert await standing(server, "kills") == {"ben": 1}
     await tell(hidden("ann", 4))
     assert await standing(server, "kills") == {"ann": 1, "ben": 1}
+
+
+async def test_its_owner_is_shown_a_score_under_suspicion_where_the_board_says_so(
+    server: Leaderboard, installed: Database, bus: Bus
+) -> None:
+    """To whoever has no token, one of somebody else, of another role, or one that does not count, it is not
+    there."""
+    await server.board("shown", quarantined_visible_to_owner=True)
+    await server.board("not_shown")
+    for board in ("shown", "not_shown"):
+        await server.submit(score("ann", 9, board=board), score("ben", 5, board=board))
+    message = hidden("ann", 1, "")
+    await bus.publish(FAIRNESS, [message])
+    await eventually(partial(handled, installed, [message]))
+
+    async def seen(board: str, metadata: Metadata = ()) -> list[list[tuple[int, str, int]]]:
+        stub = server.stub
+        top = await stub.GetLeaderboard(
+            leaderboard_service_pb2.GetLeaderboardRequest(board=board), metadata=metadata
+        )
+        request = leaderboard_service_pb2.GetPlayersRequest(board=board, player_ids=["ann", "ben"])
+        players = await stub.GetPlayers(request, metadata=metadata)
+        watching = stub.WatchLeaderboard(
+            leaderboard_service_pb2.WatchLeaderboardRequest(board=board), metadata=metadata
+        )
+        first = await watching.read()
+        watching.cancel()
+        assert isinstance(first, leaderboard_service_pb2.WatchLeaderboardResponse)
+        return [ranks(entries) for entries in (top.entries, players.entries, first.entries)]
+
+    def around(board: str, metadata: Metadata) -> Any:
+        request = leaderboard_service_pb2.GetAroundPlayerRequest(board=board, player_id="ann")
+        return server.stub.GetAroundPlayer(request, metadata=metadata)
+
+    own, others = [(1, "ann", 9), (2, "ben", 5)], [(1, "ben", 5)]
+    assert await seen("shown", tokens.player("ann")) == [own] * 3
+    assert ranks((await around("shown", tokens.player("ann"))).entries) == own
+    strangers = [
+        (),
+        tokens.player("ben"),
+        operator("ann"),
+        bearer("ann", lifetime_s=-60),
+        bearer("ann", secret="x" * 32),
+    ]
+    for board, metadata in [("not_shown", tokens.player("ann")), *(("shown", each) for each in strangers)]:
+        assert await seen(board, metadata) == [others] * 3
+        await refused(around(board, metadata), grpc.StatusCode.NOT_FOUND, "NOT_ON_BOARD")

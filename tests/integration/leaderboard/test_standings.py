@@ -139,16 +139,22 @@ async def test_its_owner_is_shown_a_quarantined_entry_as_if_nothing_were(
         assert found == wanted
     assert (await one.rankings.top(board, slot(board), 1, owner=hidden)).players == 5
     assert await one.rankings.around(board, slot(board), hidden, 3) is None
-    number = next(number for number, (player, _) in enumerate(wanted) if player == hidden)
     for limit in (1, 2, 3, 5):
-        near = await one.rankings.around(board, slot(board), hidden, limit, hidden=True)
-        assert near is not None
-        begin = min(max(number - (limit - 1) // 2, 0), 5 - limit)
-        assert [(each.player, each.rank) for each in near.entries] == wanted[begin : begin + limit]
-        assert [each.player for each in near.entries if each.quarantined] == [hidden]
+        for number, (player, _) in enumerate(wanted):
+            near = await one.rankings.around(board, slot(board), player, limit, owner=hidden)
+            assert near is not None
+            begin = min(max(number - (limit - 1) // 2, 0), 5 - limit)
+            expected = wanted[begin : begin + limit]
+            assert [(each.player, each.rank) for each in near.entries] == expected, (player, limit)
+            assert [each.player for each in near.entries if each.quarantined] == [
+                player for player, _ in expected if player == hidden
+            ]
+            assert near.players == 5
     assert await one.rankings.players(board, slot(board), [hidden]) == []
     (own,) = await one.rankings.players(board, slot(board), [hidden], owner=hidden)
     assert (hidden, own.rank) in wanted
+    everybody = await one.rankings.players(board, slot(board), [player for player, _ in FIVE], owner=hidden)
+    assert [(each.player, each.rank) for each in everybody] == wanted
     assert await one.committer.run(quarantine(held(2, hidden), actor=ACTOR)) == b"1"
     await one.rebuilder.build_wanted()
     assert list((await ranks(one, board)).items()) == wanted
