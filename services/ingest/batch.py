@@ -30,12 +30,13 @@ Name = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What makes an event the same as one before. `scope`: the kind and the producer, so that claims of two
-    never meet. `digest`: of what came with it. `lasting`: it is never forgotten."""
+    never meet. `digest`: of what came with it. `happened_at`: of its event; it counts as long as what
+    happened then is taken. None: for `idempotency_hours`."""
 
     scope: str
     key: str
     digest: bytes
-    lasting: bool = False
+    happened_at: datetime | None = None
 
     @property
     def name(self) -> Name:

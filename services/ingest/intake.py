@@ -74,7 +74,7 @@ class Intake:
             raise
         claims = [key] if key else []
         if not signed.message_id:
-            claims.append(Claim(f"body/{signed.producer}", signed.digest.hex(), signed.digest, lasting=True))
+            claims.append(Claim(f"body/{signed.producer}", signed.digest.hex(), signed.digest, event.at))
         item = Item(clock.new_id(), event, body, tuple(claims))
         return await self._run(signed, headers, [item], translate.one)
 
@@ -98,7 +98,7 @@ class Intake:
             except DomainError as error:
                 items.append(Rejection(clock.new_id(), error, raw))
             else:
-                items.append(Item(clock.new_id(), event, raw, (_numbered(signed, number),)))
+                items.append(Item(clock.new_id(), event, raw, (_numbered(signed, number, event.at),)))
         return await self._run(signed, headers, items, translate.each, key)
 
     async def submit(self, producer: str, traceparent: str, events: Sequence[event_pb2.Event]) -> bytes:
@@ -170,12 +170,12 @@ def _key_claim(signed: Signed, headers: Mapping[str, str]) -> Claim | None:
     return Claim(f"key/{signed.producer}", key, signed.digest) if key else None
 
 
-def _numbered(signed: Signed, number: int) -> Claim:
+def _numbered(signed: Signed, number: int, happened_at: datetime) -> Claim:
     """Of one in a list: the list again, with those that were too many, has each once."""
     if signed.message_id:
         whole = hashlib.sha256(signed.message_id.encode()).hexdigest()
         return Claim(f"webhook-item/{signed.producer}", f"{whole}/{number}", b"")
-    return Claim(f"body-item/{signed.producer}", f"{signed.digest.hex()}/{number}", b"", lasting=True)
+    return Claim(f"body-item/{signed.producer}", f"{signed.digest.hex()}/{number}", b"", happened_at)
 
 
 def _list(document: Json) -> list[Json]:

@@ -1,10 +1,13 @@
 """What an ingest process is told, beside what every service is."""
 
+from datetime import timedelta
+
 from pydantic import Field, SecretStr
 
 from services.chassis.settings import Settings
 from services.ingest import keys
 from services.ingest.domain.gcra import Rate
+from services.ingest.signatures import TOLERANCE
 
 
 class IngestSettings(Settings):
@@ -25,7 +28,8 @@ class IngestSettings(Settings):
     max_batch_bytes: int = Field(default=1_048_576, ge=1024)
     """Largest body of a list of events. Over it: BODY_TOO_LARGE."""
     max_behind_days: float = Field(default=0, ge=0)
-    """How long ago an event may have happened. Over it: EVENT_INVALID. 0: as long as it likes."""
+    """How long ago an event may have happened. Over it: EVENT_INVALID. 0: as long as it likes; then digests
+    of bodies that came with `x-signature` are kept for ever, since each could be sent again at any time."""
     max_ahead_s: float = Field(default=300, ge=0)
     """How far ahead of now an event may have happened. Over it: EVENT_INVALID."""
     max_event_types: int = Field(default=100, ge=1)
@@ -60,6 +64,8 @@ class IngestSettings(Settings):
     """Requests that may wait for a transaction. Over it: RESOURCE_EXHAUSTED, and nothing was accepted."""
     commit_every_s: float = Field(default=0.004, ge=0)
     """How soon a transaction begins after one of many requests, at the earliest, unless it is full."""
+    event_days: float = Field(default=90, gt=0)
+    """How long accepted events are kept, as they came."""
     rejected_days: float = Field(default=30, gt=0)
     """How long events that were not taken are kept for operators."""
 
@@ -75,6 +81,9 @@ class IngestSettings(Settings):
         )
         if self.max_message_bytes < max(self.max_body_bytes, self.max_batch_bytes) + 1024:
             found.append("MAX_MESSAGE_BYTES: must have 1024 more than MAX_BODY_BYTES and MAX_BATCH_BYTES")
+        if timedelta(hours=self.idempotency_hours) < 2 * TOLERANCE:
+            # One that is signed for five minutes ahead is taken for ten, and must be known that long.
+            found.append("IDEMPOTENCY_HOURS: must not be shorter than ten minutes, as a signature counts")
         for name in ("producer", "player"):
             try:
                 self.rate(name)

@@ -1,9 +1,9 @@
 """What the committer, the log of rejected events and the housekeeping say to PostgreSQL."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from services.chassis import sql
 from services.chassis.db import Connection
@@ -13,6 +13,9 @@ from services.ingest.batch import MAX_REJECTED_BYTES, Changes, Command, Held, It
 from services.ingest.domain.standing import Standing, State
 from services.ingest.schema import SCHEMA, SQL
 from services.ingest.telling import TOPIC
+
+Kind = Literal["claims", "digests", "events", "rejected"]
+"""Of what is kept for a time only. Digests are the claims that count by when their event happened."""
 
 
 class IngestStore:
@@ -44,7 +47,7 @@ class IngestStore:
         parts: dict[str, Statement] = {}
         if changes.claims:
             claims = [
-                (claim.scope, claim.key, claim.digest, event_id, claim.lasting)
+                (claim.scope, claim.key, claim.digest, event_id, claim.happened_at)
                 for _, (claim, event_id) in sorted(changes.claims.items())
             ]
             parts["claims"] = Statement(self._sql["put_claims"], (*_columns(claims), now))
@@ -70,12 +73,13 @@ class IngestStore:
         """Rows of rejected events, the newest first. `producer`: empty: of all."""
         return list(await connection.fetch(self._sql["rejected"], producer, *before, limit))
 
-    async def forget(self, connection: Connection, claims: datetime, rejected: datetime, limit: int) -> bool:
-        """Claims and rejected events from before these times, `limit` of each at most. Whether there may be
-        more."""
-        first = await connection.fetch(self._sql["forget_claims"], claims, limit)
-        second = await connection.fetch(self._sql["forget_rejected"], rejected, limit)
-        return limit in (len(first), len(second))
+    async def forget(self, connection: Connection, before: Mapping[Kind, datetime], limit: int) -> bool:
+        """What is from before these times, `limit` of each kind at most. Whether there may be more."""
+        counts = [
+            len(await connection.fetch(self._sql[f"forget_{kind}"], time, limit))
+            for kind, time in before.items()
+        ]
+        return limit in counts
 
 
 def _columns(rows: Iterable[tuple[Any, ...]]) -> tuple[list[Any], ...]:

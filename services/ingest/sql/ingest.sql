@@ -20,8 +20,10 @@ SELECT * FROM unnest(
 
 -- name: put_claims
 -- Waits for another transaction that writes one of them, and fails with a unique violation when it commits.
-INSERT INTO ingest.claims (scope, key, digest, event_id, lasting, created_at)
-SELECT *, $6::timestamptz FROM unnest($1::text[], $2::varchar[], $3::bytea[], $4::varchar[], $5::boolean[])
+INSERT INTO ingest.claims (scope, key, digest, event_id, happened_at, lasting, created_at)
+SELECT *, happened_at IS NOT NULL, $6::timestamptz
+FROM unnest($1::text[], $2::varchar[], $3::bytea[], $4::varchar[], $5::timestamptz[])
+     AS new (scope, key, digest, event_id, happened_at)
 
 -- name: put_rejected
 INSERT INTO ingest.rejected (id, producer, received_at, reason, problems, body)
@@ -40,6 +42,18 @@ DELETE FROM ingest.claims
 WHERE (scope, key) IN (
     SELECT scope, key FROM ingest.claims WHERE NOT lasting AND created_at < $1 ORDER BY created_at LIMIT $2
 )
+RETURNING true
+
+-- name: forget_digests
+DELETE FROM ingest.claims
+WHERE (scope, key) IN (
+    SELECT scope, key FROM ingest.claims WHERE lasting AND happened_at < $1 ORDER BY happened_at LIMIT $2
+)
+RETURNING true
+
+-- name: forget_events
+DELETE FROM ingest.events
+WHERE id IN (SELECT id FROM ingest.events WHERE received_at < $1 ORDER BY received_at LIMIT $2)
 RETURNING true
 
 -- name: forget_rejected

@@ -54,6 +54,7 @@ async def test_without_its_keys_it_does_not_start() -> None:
 @pytest.mark.parametrize(
     ("changes", "variable"),
     [
+        ({"idempotency_hours": 0.16}, "IDEMPOTENCY_HOURS"),
         ({"hmac_secret": "short"}, "HMAC_SECRET"),
         ({"ingest_keys": "{"}, "INGEST_KEYS"),
         ({"max_message_bytes": 65_536}, "MAX_MESSAGE_BYTES"),

@@ -1,15 +1,17 @@
 """The log of what known producers sent and was not taken."""
 
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
 
 import grpc
-from arenamesh.liveops.v1 import ingest_service_pb2
+from arenamesh.liveops.v1 import event_pb2, ingest_service_pb2
 
 from services.chassis import clock
 from services.chassis.db import Database
-from services.ingest.store import IngestStore
-from tests.support.ingest import Ingest, body, ingest, refused, typed
+from services.ingest.store import IngestStore, Kind
+from tests.support.ingest import Ingest, body, event, ingest, refused, typed
 from tests.support.tokens import operator
+from tests.support.waiting import eventually
 
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
@@ -66,9 +68,41 @@ async def test_what_is_old_is_forgotten_but_not_a_body(server: Ingest, database:
     await server.post(body(), key="k")
     await server.submit(typed(xp=0))
     soon = clock.now() + timedelta(seconds=5)
+    before: dict[Kind, datetime] = dict.fromkeys(("claims", "events", "rejected"), soon)
     store = IngestStore()
-    assert await database.transaction(lambda connection: store.forget(connection, soon, soon, 1))
-    assert not await database.transaction(lambda connection: store.forget(connection, soon, soon, 1))
+    assert await database.transaction(lambda connection: store.forget(connection, before, 1))
+    assert not await database.transaction(lambda connection: store.forget(connection, before, 1))
     assert not await server.rejected()
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM ingest.events") == 0
     assert (await server.post(body(), key="other")).duplicate
     assert not (await server.post(body(xp=11), key="k")).duplicate
+
+
+async def test_a_body_is_known_as_long_as_its_time_is_taken(
+    database: Database, database_url: str, redis_url: str
+) -> None:
+    """One of two days ago, and a list with one of two hours ago: of the latter nothing is forgotten."""
+    now = clock.unix_s()
+    old, new = body(ts=now - 48 * 3600), json.dumps([event(ts=now - 2 * 3600)]).encode()
+    where = {"database_url": database_url, "redis_url": redis_url, "purge_s": 0.02}
+
+    async def digests() -> list[str]:
+        async with database.connection() as connection:
+            rows = await connection.fetch("SELECT scope FROM ingest.claims ORDER BY scope")
+        return [row["scope"] for row in rows]
+
+    async with ingest(**where) as server:
+        assert not (await server.post(old)).duplicate
+        await server.post_list(new)
+        assert await digests() == ["body-item/default", "body/default"]
+
+    async def forgotten() -> bool:
+        return await digests() == ["body-item/default"]
+
+    async with ingest(**where, max_behind_days=1.0) as server:
+        await eventually(forgotten)
+        refusal = await refused(server.post(old), grpc.StatusCode.FAILED_PRECONDITION)
+        assert refusal.reason == "EVENT_INVALID"
+        (again,) = await server.post_list(new)
+        assert again.outcome == event_pb2.EVENT_OUTCOME_DUPLICATE
