@@ -22,6 +22,11 @@ class LeaderboardSettings(Settings):
     commit_waiting: int = Field(default=4096, ge=1)
     """Commands that may wait for a transaction. Over it: RESOURCE_EXHAUSTED, and nothing was done."""
 
+    seen_days: float = Field(default=90, ge=38)
+    """How long it is known which scores of SubmitScores counted, by their `event_id`: longer than a week and
+    the longest grace, so that days and weeks of theirs are final. One sent again later counts again where
+    it is not late."""
+
     redis_timeout_s: float = Field(default=1.0, gt=0)
     """How long Redis may take to answer. Over it: it counts as away, and PostgreSQL is read, which on a large
     board costs so much more that a short wait is better."""

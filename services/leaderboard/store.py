@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.chassis import sql
 from services.chassis.db import Connection
@@ -101,6 +102,10 @@ class EntryStore:
         return {rows.key(row): rows.entry(row) for row in found}
 
     # -- writing ----------------------------------------------------------------------------------
+
+    async def forget_seen(self, connection: Connection, keep: timedelta, limit: int) -> int:
+        """Ids of scores that were noted longer than `keep` ago; returns how many, `limit` at most."""
+        return len(await connection.fetch(self._sql["forget_seen"], keep, limit))
 
     def writing(
         self, changes: Changes, boards: Mapping[str, Board], worker: str, unprojected: Iterable[Key]

@@ -28,6 +28,7 @@ from services.leaderboard.commands import Commands
 from services.leaderboard.committer import Committer
 from services.leaderboard.finaliser import Finaliser
 from services.leaderboard.heard import Heard
+from services.leaderboard.housekeeping import forget
 from services.leaderboard.periods import Periods
 from services.leaderboard.rankings import Rankings
 from services.leaderboard.rebuild import Rebuilder
@@ -106,6 +107,7 @@ async def built(settings: LeaderboardSettings) -> AsyncIterator[Server]:
             partial(finalising.run, finaliser.run),
             hub.poll,
             hub.listen,
+            partial(forget, database, settings),
             partial(keep_house, database, SCHEMA, settings),
         ):
             yield Server(

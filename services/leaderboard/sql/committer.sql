@@ -91,6 +91,13 @@ WHERE (old.board, old.window_name, old.season, old.period, old.player_id)
 INSERT INTO leaderboard.seen (caller, event_id)
 SELECT * FROM unnest($1::varchar[], $2::varchar[])
 
+-- name: forget_seen
+DELETE FROM leaderboard.seen
+WHERE (caller, event_id) IN (
+    SELECT caller, event_id FROM leaderboard.seen WHERE noted_at < now() - $1::interval ORDER BY noted_at LIMIT $2
+)
+RETURNING true
+
 -- name: put_holds
 INSERT INTO leaderboard.holds (player_id, revision, hidden)
 SELECT player_id, revision, hidden::jsonb

@@ -12,8 +12,10 @@ from arenamesh.liveops.v1 import board_pb2, leaderboard_service_pb2
 from redis.asyncio import Redis
 
 from services.chassis import clock
+from services.chassis.db import Database
 from tests.support.leaderboard import Leaderboard, a_board, leaderboard, ranks, score
 from tests.support.tokens import game_server, operator
+from tests.support.waiting import eventually
 
 INT64 = 2**63
 LATE = datetime(2026, 3, 1, tzinfo=UTC)
@@ -123,6 +125,28 @@ async def test_an_event_counts_once_for_its_caller(server: Leaderboard) -> None:
     assert await server.submit(one) == ["duplicate"]
     assert await server.submit(one, metadata=game_server("gs-2")) == ["counted"]
     assert ranks((await server.top()).entries) == [(1, "ann", 10)]
+
+
+async def test_ids_of_scores_are_kept_for_a_time(
+    server: Leaderboard, database: Database, database_url: str, redis_url: str
+) -> None:
+    await server.board(operator="OPERATOR_SUM")
+    old, new = score("ann", 5, event_id="old"), score("ann", 2, event_id="new")
+    assert await server.submit(old, new) == ["counted", "counted"]
+    async with database.connection() as connection:
+        await connection.execute(
+            "UPDATE leaderboard.seen SET noted_at = now() - interval '39 days' WHERE event_id = 'old'"
+        )
+
+    async def forgotten() -> bool:
+        async with database.connection() as connection:
+            rows = await connection.fetch("SELECT event_id FROM leaderboard.seen")
+        return [row["event_id"] for row in rows] == ["new"]
+
+    where = {"database_url": database_url, "redis_url": redis_url, "worker_name": "w1"}
+    async with leaderboard(**where, seen_days=38, purge_s=0.02) as other:
+        await eventually(forgotten)
+        assert await other.submit(old, new) == ["counted", "duplicate"]
 
 
 async def test_a_repeated_request_has_the_first_answer_and_no_effect(server: Leaderboard) -> None:
