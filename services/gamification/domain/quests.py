@@ -49,7 +49,8 @@ def complete_step(
     by_player: bool,
 ) -> QuestProgress:
     """A checkpoint: looks at all requirements of the step as they stand now. `by_player`: the player says
-    that it is done, and not the game.
+    that it is done, and not the game; then it is none: whoever chooses the moment has at most 3 deaths at
+    the first one.
 
     Raises NotFound (QUEST_NOT_FOUND, STEP_NOT_FOUND), PermissionDenied (STEP_NOT_YOURS), FailedPrecondition
     (NOT_STARTED, QUEST_COMPLETED, QUEST_FAILED, QUEST_EXPIRED, STEP_DONE, STEP_NOT_OPEN, STEP_UNMET).
@@ -59,7 +60,8 @@ def complete_step(
     step = _step(quest, step_id)
     _check_open(quest, step)
     if step.requirement.members:
-        quest.look(step, lambda requirement, scope, met: requirement.look(scope, met, None, now))
+        if not by_player:
+            quest.look(step, lambda requirement, scope, met: requirement.look(scope, met, None, now))
         if not quest.holds(step):
             raise _unmet(quest, step)
     elif by_player and not step.player_confirms:

@@ -158,18 +158,21 @@ async def test_a_step_is_completed_when_it_holds(server: Gamification) -> None:
     await server.metric("deaths")
     few = {"metric": "deaths", "operator": "OPERATOR_LT", "threshold": "2"}
     await server.quest(steps=[step("survive", requirements=[few], rewards=[GOLD])])
+    judged: dict[str, Any] = {"metadata": game_server(), "user_id": "ada", "request_id": "r1"}
     await start(server)
+    # A player would say so while nothing has happened yet.
+    assert (await refused(complete(server, "survive"), FAILED)).reason == "STEP_UNMET"
     await server.record("ada", 2, metric="deaths")
-    error = await refused(complete(server, "survive"), FAILED)
+    error = await refused(complete(server, "survive", **judged), FAILED)
     assert error.reason == "STEP_UNMET"
     assert dict(error.metadata) == {"quest_id": "hunt", "step_id": "survive", "deaths": "2"}
     await abandon(server)
     await start(server)
     await server.record("ada", 1, metric="deaths")
-    answer = await complete(server, "survive", request_id="r1")
+    answer = await complete(server, "survive", **judged)
     assert answer.progress.status == quest_pb2.QUEST_STATUS_COMPLETED
     assert list(answer.grant_ids) == [each.id for each in await server.pending("ada")]
-    assert await complete(server, "survive", request_id="r1") == answer
+    assert await complete(server, "survive", **judged) == answer
 
 
 async def test_who_says_that_a_step_is_done(server: Gamification) -> None:

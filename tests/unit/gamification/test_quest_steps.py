@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from services.chassis.errors import (
     FailedPrecondition,
     NotFound,
@@ -18,9 +20,11 @@ from services.gamification.domain.events import (
 from services.gamification.domain.observation import Observation, Outcome
 from services.gamification.domain.observe import observe
 from services.gamification.domain.player import Closing, Draft, QuestStatus
+from services.gamification.domain.window import EVER, Window
 from tests.unit.gamification.earning import (
     DAY,
     ENTROPY,
+    HOUR,
     HUNT,
     MIDNIGHT,
     NOON,
@@ -228,9 +232,22 @@ def test_a_command_is_a_checkpoint_of_a_step() -> None:
     anna.does("kills")
     assert anna.quest("book").status is QuestStatus.IN_PROGRESS
     assert anna.quest("book").steps["careful"].progress < 100
-    anna.completes("book", "careful", by_player=True)
+    anna.completes("book", "careful")
     assert anna.quest("book").status is QuestStatus.COMPLETED
     assert anna.events(QuestCompleted)[0].cause == "command"
+
+
+@pytest.mark.parametrize("window", [EVER, HOUR, DAY])
+def test_a_player_does_not_choose_the_moment_of_a_checkpoint(window: Window) -> None:
+    calm = quest("calm", step("a", at_most("deaths", 3, window), rewards=("xp",)))
+    anna = Earner(catalogue(calm))
+    anna.starts("calm")
+    before = anna.quest("calm")
+    refused(FailedPrecondition, "STEP_UNMET", lambda: anna.completes("calm", "a", by_player=True))
+    assert anna.quest("calm") == before
+    assert anna.paid() == []
+    anna.completes("calm", "a")
+    assert anna.quest("calm").status is QuestStatus.COMPLETED
 
 
 def test_a_checkpoint_fails_when_it_went_too_far() -> None:

@@ -71,7 +71,10 @@ class Quests:
         *,
         request_id: str = "",
     ) -> quest_service_pb2.CompleteQuestStepResponse:
-        """Progress, and the grants that it led to. Not yet met: `FailedPrecondition`, STEP_UNMET."""
+        """Progress, and the grants that it led to. Not yet met: `FailedPrecondition`, STEP_UNMET.
+
+        LT, LTE and EQ are looked at as they stand now; for a player, not before their period is over.
+        """
         request = quest_service_pb2.CompleteQuestStepRequest(
             id=id, step_id=step_id, user_id=user_id, request_id=request_id or key()
         )
