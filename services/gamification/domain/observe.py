@@ -50,6 +50,7 @@ def observe(
     _move_achievements(occasion, route, observation)
     settle_waiting(occasion)
     auto_start(occasion, locked)
+    settle_waiting(occasion)
     if occasion.late:
         return Outcome.LATE
     return Outcome.COUNTED if occasion.counted else Outcome.UNUSED

@@ -171,6 +171,20 @@ def test_what_unlocks_a_quest_begins_it_but_does_not_count_for_it() -> None:
     assert anna.quest("auto").steps["a"].progress == 50
 
 
+def test_what_waits_for_a_quest_hears_of_one_that_was_over_as_soon_as_it_began() -> None:
+    first = Completed("achievement", "first")
+    auto = quest(
+        "auto", step("a", AnyOf((reach("kills", 9), first))), requires=(first,), rewards=(), auto_start=True
+    )
+    path = quest("path", step("b", Completed("quest", "auto")))
+    anna = Earner(catalogue(auto, path, achievement("first", reach("kills", 1), rewards=())))
+    anna.starts("path")
+    anna.does("kills")
+    assert anna.quest("auto").status is QuestStatus.COMPLETED
+    assert anna.quest("path").status is QuestStatus.COMPLETED
+    assert anna.paid() == [("quest", "path", 1, "gems")]
+
+
 def test_what_was_abandoned_does_not_start_by_itself() -> None:
     auto = quest("auto", step("a", reach("kills", 2)), auto_start=True)
     anna = Earner(catalogue(auto))
