@@ -191,12 +191,14 @@ def percent_of(quest: Quest, progress: Mapping[str, StepProgress]) -> int:
     return percent(quest, {step_id: step.progress for step_id, step in progress.items()})
 
 
-def going_on(occasion: Occasion, quest_id: str) -> OnQuest | None:
-    """None: the player is not on it, or what happens now happens after its deadline."""
+def going_on(occasion: Occasion, quest_id: str, *, closed: bool = False) -> OnQuest | None:
+    """None: the player is not on it, or what happens now happens after its deadline. `closed`: a period ends,
+    all of which was before."""
     progress = occasion.draft.quests.get(quest_id)
     if progress is None or progress.status is not QuestStatus.IN_PROGRESS:
         return None
-    if progress.expires_at is not None and occasion.at >= progress.expires_at:
+    ends_at = progress.expires_at
+    if ends_at is not None and (occasion.at > ends_at or (occasion.at == ends_at and not closed)):
         return None
     return OnQuest(occasion, progress)
 

@@ -35,7 +35,7 @@ def expire(
     grace: timedelta = timedelta(0),
 ) -> bool:
     """A quest whose deadline has passed, and `grace` for what is told late. First looks at periods that ended
-    before the deadline, which may complete it. False: it is not in progress, or not due."""
+    by the deadline, which may complete it. False: it is not in progress, or not due."""
     progress = draft.quests.get(quest_id)
     if progress is None or not is_overdue(progress, now - grace):
         return False
@@ -84,7 +84,7 @@ def _look(occasion: Occasion, closing: Closing, over_at: datetime) -> None:
             newly = look(pursued.requirement, scope, pursued.progress.met)
             advance(occasion, pursued, scope, newly, closed=True)
     else:
-        quest = going_on(occasion, id_)
+        quest = going_on(occasion, id_, closed=True)
         if quest is not None and quest.subject == closing.subject:
             for step in quest.open_steps():
                 if step.requirement.members:

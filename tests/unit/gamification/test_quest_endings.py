@@ -1,5 +1,7 @@
 """How quests fail, expire and begin again."""
 
+import pytest
+
 from services.chassis.errors import (
     FailedPrecondition,
     NotFound,
@@ -127,11 +129,12 @@ def test_a_command_after_the_deadline_finds_it_expired() -> None:
     assert [type(event) for event in anna.happened] == [QuestStarted, QuestExpired, QuestStarted]
 
 
-def test_a_day_that_ended_before_the_deadline_is_looked_at_before_it_expires() -> None:
+@pytest.mark.parametrize("later", [0, 10])
+def test_a_day_that_ended_by_the_deadline_is_looked_at_before_it_expires(later: int) -> None:
     calm = quest(
         "calm",
         step("day", reach("kills", 1, DAY), at_most("deaths", 0, DAY)),
-        end_date=MIDNIGHT + minutes(10),
+        end_date=MIDNIGHT + minutes(later),
     )
     anna = Earner(catalogue(calm))
     anna.starts("calm")
