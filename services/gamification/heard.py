@@ -26,7 +26,12 @@ from services.gamification.shelf import Shelf
 from services.gamification.sources import Seen, Sources
 from services.gamification.store import GROUP
 
-TOPICS = ("game.combat.events", "game.progression.events", "game.liveops.events")
+TOPICS = (
+    "game.combat.events",
+    "game.combat.damage.validation",
+    "game.progression.events",
+    "game.liveops.events",
+)
 MASTERY_LEVEL_UP = "progression.mastery_level_up"
 MASTERY = "mastery"
 """The source of grants that a mastery level unlocked; the source's id is the character's."""

@@ -28,6 +28,7 @@ from services.chassis.db import Database
 from services.chassis.errors import InvalidArgument
 from services.chassis.outbox import Outbox
 from services.chassis.relay import Relay, RelayLimits
+from services.combat.statistics.events import VALIDATION_TOPIC
 from services.gamification.domain.grants import grant_id
 from services.gamification.heard import TOPICS, Heard
 from services.gamification.schema import SCHEMA
@@ -39,7 +40,7 @@ from tests.support.hear_gamification import hearing, install, listening
 from tests.support.mesh import environment
 from tests.support.waiting import eventually
 
-COMBAT, PROGRESSION, LIVEOPS = TOPICS
+COMBAT, _, PROGRESSION, LIVEOPS = TOPICS
 _numbers = count(1)
 
 
@@ -202,6 +203,20 @@ async def test_a_consumer_that_dies_after_the_effect_and_before_it_can_say_so(
     await check(installed)
 
 
+async def test_what_no_honest_client_does_counts_like_everything_else(
+    database: Database, database_url: str
+) -> None:
+    await _counting(database, "leaps", "player_id", "combat.violation")
+    bus = make("inmem", "")
+    leap = said("combat.violation", combat_pb2.CombatViolation(player_id="ann", kind="teleport"))
+    async with hearing(database_url, bus):
+        await bus.publish(VALIDATION_TOPIC, [leap])
+        await eventually(partial(has_seen, database, [leap]))
+    await bus.close()
+    (row,) = await rows(database, "SELECT user_id, metric, sum::bigint AS sum FROM gamification.accumulators")
+    assert tuple(row) == ("ann", "leaps", 1)
+
+
 async def test_what_cannot_be_read_is_a_dead_letter_and_holds_up_nobody(
     installed: Database, database_url: str
 ) -> None:
@@ -311,13 +326,13 @@ async def test_a_metric_counts_from_when_it_was_made_also_where_nobody_knows_of_
     assert set(map(tuple, counted)) == {("ann", "kills", 2), ("ben", "deaths", 1)}
 
 
-async def _counting(database: Database, metric: str, user: str) -> None:
+async def _counting(database: Database, metric: str, user: str, event: str = "combat.kill") -> None:
     await define(
         database,
         "metric",
         id=metric,
         aggregation="AGGREGATION_COUNT",
-        sources=[{"event": "combat.kill", "user": user}],
+        sources=[{"event": event, "user": user}],
     )
     await define(
         database,
