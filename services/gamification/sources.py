@@ -44,6 +44,7 @@ MOST = 10**15
 """As in MetricRecord, either way."""
 MOST_MEMBER = 64
 _ADDS = (Aggregation.COUNT, Aggregation.SUM)
+_OWN = "gamification."
 _NEEDS_VALUE = (Aggregation.SUM, Aggregation.MAX, Aggregation.MIN, Aggregation.LAST, Aggregation.DISTINCT)
 
 
@@ -163,6 +164,10 @@ def violations(aggregation: Aggregation, source: MetricSource, at: str = "source
     found = []
     if not source.value and aggregation in _NEEDS_VALUE:
         found.append(FieldViolation(f"{at}.value", f"must be given: the metric is a {aggregation.value}"))
+    if source.event.startswith(_OWN):
+        found.append(
+            FieldViolation(f"{at}.event", "must be told by others: its own the service does not hear")
+        )
     known = EVENTS.get(source.event)
     if known is not None:
         names = Names(cast(Descriptor, known.DESCRIPTOR), source.each)

@@ -328,6 +328,11 @@ def test_without_a_time_nothing_counts() -> None:
 WRONG: dict[str, tuple[Aggregation, MetricSource, list[str]]] = {
     "nothing": (COUNT, MetricSource("combat.kill", "killer_id"), []),
     "an event that nobody knows": (SUM, MetricSource("studio.boss", "a.b", "c", "d"), []),
+    "what the service tells itself": (
+        COUNT,
+        MetricSource("gamification.impossible_gain", "user_id"),
+        ["s.event"],
+    ),
     "no value": (SUM, MetricSource("studio.boss", "id"), ["s.value"]),
     "no such fields": (
         MAX,
