@@ -27,6 +27,7 @@ export async function subscribe(
   let after: bigint | undefined;
   while (!signal.aborted) {
     let heard = false;
+    const begins = after === undefined;
     try {
       after ??= await recent(notifications, userId, signal);
       for await (const { event } of notifications.subscribe({ userId, afterSequence: after }, { signal })) {
@@ -40,8 +41,9 @@ export async function subscribe(
     } catch (problem) {
       if (signal.aborted) return;
       const { code, rawMessage } = ConnectError.from(problem);
-      // What is no longer kept, or not there yet, cannot be gone on after: it begins anew.
-      if (code === Code.OutOfRange) after = undefined;
+      // What is no longer kept, or not there yet, cannot be gone on after: it begins anew. Of the newest few
+      // not all may be kept: then with what is.
+      if (code === Code.OutOfRange) after = begins ? 0n : undefined;
       // What worked until now is tried once more before a person hears of it.
       if (!heard) listener.problem(rawMessage);
       if (FINAL.has(code)) return;

@@ -78,6 +78,13 @@ describe("subscribe", () => {
     expect(asked).toEqual([undefined, 0n, 1n, undefined, 91n]);
   });
 
+  test("begins with what is kept when that is fewer than the newest few", async () => {
+    const old = new ConnectError("the oldest that is kept is 98", Code.OutOfRange);
+    const { told, asked } = await heard([[opened(99n)], [old], [opened(99n), at(98n), at(99n)]], 3);
+    expect(told).toEqual(["the oldest that is kept is 98", 98n, 99n]);
+    expect(asked).toEqual([undefined, 91n, 0n]);
+  });
+
   test("says what is wrong, and asks no more who may not ask", async () => {
     const { notifications, asked } = served([[new ConnectError("not yours", Code.PermissionDenied)]]);
     const problems: string[] = [];
