@@ -386,9 +386,25 @@ async def test_a_rebuild_without_the_journal_leaves_everything(counting: Countin
     assert await counting.rows() == before
 
 
-async def test_a_checkpoint_of_another_build_is_counted_again(counting: Counting) -> None:
+@pytest.mark.parametrize(
+    "older",
+    [
+        "tally = '\\x00'",
+        # Seconds told in a count less.
+        """story = jsonb_set(
+            story, '{told}', (SELECT jsonb_object_agg(key, value - 0) FROM jsonb_each(story -> 'told'))
+        )""",
+        # Seats as objects, by slot.
+        """story = jsonb_set(story, '{seats}', (
+            SELECT jsonb_object_agg(seat ->> 0, jsonb_build_object('slot', seat -> 0, 'player_id', seat -> 1))
+            FROM jsonb_array_elements(story -> 'seats') AS seat
+        ))""",
+    ],
+)
+async def test_a_checkpoint_of_another_build_is_counted_again(counting: Counting, older: str) -> None:
     match, segments = await add(counting, "one", 1)
-    await counting.projector.turn()
-    await counting.raw.execute("UPDATE gameplay.combat_projections SET tally = '\\x00'")
+    for _ in range(5):  # beyond the first second
+        await counting.projector.turn()
+    await counting.raw.execute(f"UPDATE gameplay.combat_projections SET {older}")
     await counting.all()
     await assert_counted(counting, "one", match, segments)

@@ -88,6 +88,8 @@ class Story:
         self._half_life_us = max(int(tables["move"]["violation_decay_us"]), 1)
         self._tally = Tally.restore(tally) if tally else Tally(len(self._weapons))
         self._memory = Memory.restore(memory) if memory else Memory()
+        if any(len(counts) != len(_TOLD) for counts in self._memory.told.values()):
+            raise ValueError("seconds were told in other counts")
         self._events: list[Told] = []
         self._seats: list[Seat] = []
 
