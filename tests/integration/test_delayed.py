@@ -7,12 +7,13 @@ from typing import Any
 
 import grpc
 import pytest
-from arenamesh.combat.v1 import play_pb2, service_pb2, session_pb2, spectate_pb2
+from arenamesh.combat.v1 import event_pb2, play_pb2, service_pb2, session_pb2, spectate_pb2
 
 from services.chassis import clock
 from tests.support import tokens
 from tests.support.arenas import RATE
 from tests.support.frames import world_of
+from tests.support.random_match import PLAYERS
 from tests.support.recorded import Recorder, Recording
 from tests.support.refusals import refusal
 from tests.support.worker import Worker, worker
@@ -168,6 +169,25 @@ async def test_players_need_enough_delay(near: Worker, recorder: Recorder) -> No
                 (grpc.StatusCode.OUT_OF_RANGE, "NOT_RECORDED"),
             )
         assert await frames(watch(near, session_id, delay_s=1), 0)
+
+
+@pytest.mark.parametrize("fields", [{}, {"from_tick": 1}], ids=["shared", "own"])
+async def test_who_watches_and_then_joins_watches_no_longer(
+    near: Worker, recorder: Recorder, fields: dict[str, Any]
+) -> None:
+    recording = Recording(16, recorder.catalogue)
+    recording.play(2 * RATE)
+    session_id = await recorder.commit(recording)
+    mine = watch(near, session_id, tokens.player("late"), delay_s=1, **fields)
+    eves = watch(near, session_id, delay_s=1, **fields)
+    await frames(mine, 1)
+    arena, now = recording.match.arena, recording.match.now
+    arena.leave(now, next(slot for slot in range(PLAYERS) if arena.player(slot)), event_pb2.LEAVE_REASON_LEFT)
+    arena.join(now, "late", 0)
+    recording.play(2 * RATE)
+    await recorder.commit(recording)
+    assert await refusal(mine) == (grpc.StatusCode.PERMISSION_DENIED, "PLAYER_OF_MATCH")
+    assert await frames(eves, 3 * RATE)
 
 
 async def test_too_many(recorder: Recorder, database_url: str, redis_url: str) -> None:

@@ -112,6 +112,15 @@ async def test_a_player_may_not_watch_its_own_match(combat: Worker, match: str) 
     assert found == (grpc.StatusCode.PERMISSION_DENIED, "PLAYER_OF_MATCH")
 
 
+async def test_who_watches_and_then_joins_watches_no_longer(combat: Worker, match: str) -> None:
+    mine, eves = watch(combat, match, tokens.player("cat")), watch(combat, match)
+    await frames(mine, 2)
+    await frames(eves, 1)
+    await combat.join(match, "cat")
+    assert await refusal(mine) == (grpc.StatusCode.PERMISSION_DENIED, "PLAYER_OF_MATCH")
+    assert await frames(eves, 10)
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "why"),
     [

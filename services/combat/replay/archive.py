@@ -158,17 +158,21 @@ class Archive:
             for segment in page:
                 yield segment
 
-    async def permit(self, session: Session, caller: Principal) -> None:
-        """Raises PermissionDenied (PLAYER_OF_MATCH) when the caller plays in the match, and could use what it
-        would see."""
+    async def permit(self, session: Session, caller: Principal) -> str:
+        """Whom the match must not be shown any more as soon as it has a seat; '': nobody.
+
+        Raises:
+            PermissionDenied: PLAYER_OF_MATCH, the caller plays in it, and could use what it would see.
+        """
         harmless = not session.live or session.spectator_delay_s >= self._player_delay_s
         if caller.role is not Role.PLAYER or harmless:
-            return
+            return ""
         seating = await self.seating(session)
         async for segment in self.segments(session.session_id, seating.sequence):
             await self.slices.run(partial(seating.read, segment))
         if caller.subject in seating.players.values():
             raise player_of_match()
+        return caller.subject
 
 
 def player_of_match() -> PermissionDenied:

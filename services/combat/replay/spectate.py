@@ -25,18 +25,23 @@ from services.combat.live.viewer import Shown
 from services.combat.replay.archive import Archive, player_of_match
 from services.combat.replay.follow import Broadcast, Follow, edge_us, told
 from services.combat.replay.frames import View, Views, frame
+from services.combat.replay.playback import Playback
 from services.combat.replay.stream import Audience, Screen, check_recorded, seat, tick_at
 
 
 class Spectator:
-    """One open stream."""
+    """One open stream. `player_id`: who may look until it has a seat; '': whoever may in any case."""
 
-    def __init__(self, match: Shown, view: View, outbox: Outbox) -> None:
+    def __init__(self, match: Shown, view: View, outbox: Outbox, player_id: str) -> None:
         self._arena = match.arena
+        self._player_id = player_id
         self._view = view
         self.outbox = outbox
 
     def on_tick(self, tick: int, events: bytes, now_s: float) -> None:
+        if self._player_id and self._arena.seat(self._player_id) >= 0:
+            self.outbox.end(player_of_match())
+            return
         self.outbox.check(now_s)
         self.outbox.put(self._view.next(tick, events))
         self.outbox.kick()
@@ -85,11 +90,12 @@ class Spectate:
 
     async def _live(self, request: spectate_pb2.SpectateRequest, context: Context, caller: Principal) -> None:
         match = await self._sessions.match(request.session_id)
-        if caller.role is Role.PLAYER and match.arena.seat(caller.subject) >= 0:
+        player_id = caller.subject if caller.role is Role.PLAYER else ""
+        if player_id and match.arena.seat(player_id) >= 0:
             raise player_of_match()
         viewer = match.seat(request.follow_player_id) if request.follow_player_id else ALL_SLOTS
         async with self._audience.reading(context, caller, "spectator") as outbox:
-            spectator = Spectator(match, self._views.get(match, viewer), outbox)
+            spectator = Spectator(match, self._views.get(match, viewer), outbox, player_id)
             match.attach_other(spectator, limit=self._limit, kind="spectators")
             try:
                 await _watch(match, viewer, outbox)
@@ -102,7 +108,7 @@ class Spectate:
         session = await self._archive.session(request.session_id)
         if told(session, behind_s, clock.now()):
             raise rules.over(session)
-        await self._archive.permit(session, caller)
+        player_id = await self._archive.permit(session, caller)
         if request.from_tick:
             check_recorded(request.from_tick, tick_at(session, edge_us(session, behind_s, clock.now())))
             async with (
@@ -111,12 +117,12 @@ class Spectate:
             ):
                 screen = Screen(playback, outbox, self._archive, request.follow_player_id)
                 follow = Follow(self._archive, playback, behind_s, self._poll_s)
-                await self._audience.until_shown(outbox, _from_there(follow, screen))
+                await self._audience.until_shown(outbox, _from_there(follow, screen, playback, player_id))
             return
         broadcast = self._broadcast(session, behind_s)
         async with broadcast.used(), self._audience.reading(context, caller, "spectator") as outbox:
             viewer = seat(broadcast, request.follow_player_id)
-            spectator = Spectator(broadcast, self._views.get(broadcast, viewer), outbox)
+            spectator = Spectator(broadcast, self._views.get(broadcast, viewer), outbox, player_id)
             broadcast.attach(spectator)
             try:
                 await _watch(broadcast, viewer, outbox)
@@ -156,6 +162,11 @@ async def _watch(match: Shown, viewer: int, outbox: Outbox) -> None:
         raise error
 
 
-async def _from_there(follow: Follow, screen: Screen) -> None:
-    await follow.run(screen.show)
+async def _from_there(follow: Follow, screen: Screen, playback: Playback, player_id: str) -> None:
+    async def show(tick: int, events: bytes) -> None:
+        if player_id and playback.arena.seat(player_id) >= 0:
+            raise player_of_match()
+        await screen.show(tick, events)
+
+    await follow.run(show)
     await screen.end()
