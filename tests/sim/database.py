@@ -264,7 +264,7 @@ class Rows:
         return self._tables.may_update(session)
 
     async def get(self, _connection: Connection, session_id: str) -> Session | None:
-        return self._tables.sessions.get(session_id)
+        return self._tables.get(session_id)
 
 
 def _unavailable() -> Unavailable:

@@ -94,7 +94,7 @@ class Loop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         node = _node.get(self.world)
         at = (when - node.origin_s) / node.rate + _AFTER_S
-        return self._at(at, callback, args, _of(node, context))
+        return self._at(at, callback, args, self._of(context))
 
     def call_later(
         self,
@@ -104,12 +104,14 @@ class Loop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         node = _node.get(self.world)
-        return self._at(self.now + delay / node.rate + _AFTER_S, callback, args, _of(node, context))
+        return self._at(self.now + delay / node.rate + _AFTER_S, callback, args, self._of(context))
 
     def call_soon(
         self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = _Handle(callback, args, _of(_node.get(self.world), context))
+        if context is None or _node not in context:
+            context = self._of(context)
+        handle = _Handle(callback, args, context)
         self._soon.append(handle)
         return handle
 
@@ -133,7 +135,17 @@ class Loop(asyncio.BaseEventLoop):
 
     def context(self, node: Node) -> Context:
         self._nodes[node] = None
-        return _of(node, Context())
+        context = Context()
+        context.run(_node.set, node)
+        return context
+
+    def _of(self, context: Context | None) -> Context:
+        """The context of a callback, which has a node: its own or, where it has none, the present one."""
+        if context is None:
+            return copy_context()
+        if _node not in context:
+            context.run(_node.set, _node.get(self.world))
+        return context
 
     def thaw(self, node: Node) -> None:
         """The node goes on with whatever came up while it was stopped."""
@@ -180,8 +192,8 @@ class Loop(asyncio.BaseEventLoop):
         while not soon:
             if not timers:
                 raise StuckError
-            self.now = max(self.now, timers[0][0])
-            while timers and timers[0][0] <= self.now:
+            now = self.now = max(self.now, timers[0][0])
+            while timers and timers[0][0] <= now:
                 handle = heapq.heappop(timers)[2]
                 if not handle._cancelled:
                     soon.append(handle)
@@ -218,15 +230,6 @@ class Loop(asyncio.BaseEventLoop):
         for _ in range(50):
             for _ in range(len(self._soon)):
                 self._step()
-
-
-def _of(node: Node, context: Context | None) -> Context:
-    """The context of a callback; the present one has its node already."""
-    if context is None:
-        return copy_context()
-    if _node not in context:
-        context.run(_node.set, node)
-    return context
 
 
 @contextmanager
