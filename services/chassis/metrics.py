@@ -1,8 +1,10 @@
 """Every metric of the mesh, named here and nowhere else."""
 
+from bisect import bisect_left
 from collections import Counter as TotalsByName
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -14,6 +16,32 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0
 _TICK_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 _COUNTS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
 _BYTES = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
+_MESSAGE_BYTES = (15, 63, 255, 1023, 4095, 16383, 65535, 262143, 1048575, 4194303)
+
+
+class LoopHistogram(Collector):
+    """A histogram for the hot path: two additions for each value, where a `Histogram` takes locks and two
+    microseconds. Belongs to the event loop."""
+
+    def __init__(self, name: str, text: str, buckets: Sequence[float]) -> None:
+        self._name = name
+        self._text = text
+        self._bounds = buckets
+        self._counts = [0] * (len(buckets) + 1)
+        self._sum = 0.0
+        REGISTRY.register(self)
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def collect(self) -> Iterable[Metric]:
+        bounds = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
+        totals = map(float, accumulate(self._counts))
+        family = HistogramMetricFamily(self._name, self._text)
+        family.add_metric((), list(zip(bounds, totals, strict=True)), self._sum)
+        yield family
+
 
 _RPC = ("grpc_type", "grpc_service", "grpc_method")
 GRPC_STARTED = Counter("grpc_server_started", "RPCs started.", _RPC)
@@ -59,25 +87,28 @@ COMBAT_REQUEST_SECONDS = Histogram(
     "combat_request_duration_seconds", "Call duration; streams: their life.", ("method",), buckets=_SECONDS
 )
 COMBAT_ERRORS = Counter("combat_errors", "Calls that ended with an error.", ("method", "code"))
-COMBAT_TICK_SECONDS = Histogram(
+COMBAT_TICK_SECONDS = LoopHistogram(
     "combat_tick_seconds", "One tick: simulate and hand out.", buckets=_TICK_SECONDS
 )
-COMBAT_TICK_LATE_SECONDS = Histogram(
+COMBAT_TICK_LATE_SECONDS = LoopHistogram(
     "combat_tick_late_seconds", "How late a tick began.", buckets=_TICK_SECONDS
 )
 COMBAT_STREAM_ENDS = Counter(
     "combat_stream_ends", "Play streams ended by the server, by reason.", ("reason",)
 )
-COMBAT_COMMIT_SECONDS = Histogram(
+COMBAT_COMMIT_SECONDS = LoopHistogram(
     "combat_commit_seconds", "One commit of the journal, repetitions included.", buckets=_SECONDS
 )
-COMBAT_COMMIT_SEGMENTS = Histogram("combat_commit_segments", "Sessions in one commit.", buckets=_COUNTS)
-COMBAT_COMMIT_RECORDS = Histogram("combat_commit_records", "Records in one commit.", buckets=_COUNTS)
-COMBAT_COMMIT_BYTES = Histogram("combat_commit_bytes", "Journal and saves in one commit.", buckets=_BYTES)
-COMBAT_DURABLE_WAIT_SECONDS = Histogram(
+COMBAT_COMMIT_SEGMENTS = LoopHistogram("combat_commit_segments", "Sessions in one commit.", buckets=_COUNTS)
+COMBAT_COMMIT_RECORDS = LoopHistogram("combat_commit_records", "Records in one commit.", buckets=_COUNTS)
+COMBAT_COMMIT_BYTES = LoopHistogram("combat_commit_bytes", "Journal and saves in one commit.", buckets=_BYTES)
+COMBAT_DURABLE_WAIT_SECONDS = LoopHistogram(
     "combat_durable_wait_seconds",
     "From judged to durable: of each commit, the reply that waited longest.",
     buckets=_SECONDS,
+)
+COMBAT_QUEUE_BYTES = LoopHistogram(
+    "combat_queue_bytes", "Size of one message to a player, after joining.", buckets=_MESSAGE_BYTES
 )
 COMBAT_JOURNAL_PENDING_BYTES = Gauge("combat_journal_pending_bytes", "Taken and not yet committed.")
 COMBAT_JOURNAL_STALLED = Gauge("combat_journal_stalled", "1 while commits have no answer.")
@@ -247,32 +278,6 @@ FAIRNESS_SWEPT = Counter(
     "fairness_swept", "What time alone brought about, by kind: sanctions, observations, peers.", ("kind",)
 )
 
-
-class ByteSizes(Collector):
-    """A histogram of sizes for the hot path: two additions for each, where a `Histogram` takes locks and
-    several microseconds. Belongs to the event loop. The bounds are the powers of four."""
-
-    def __init__(self, name: str, text: str) -> None:
-        self._name = name
-        self._text = text
-        self._by_bits = [0] * 64
-        self._sum = 0
-        REGISTRY.register(self)
-
-    def observe(self, size: int) -> None:
-        self._by_bits[size.bit_length()] += 1
-        self._sum += size
-
-    def collect(self) -> Iterable[Metric]:
-        family = HistogramMetricFamily(self._name, self._text)
-        buckets = [
-            (str(float(4**power - 1)), float(sum(self._by_bits[: 2 * power + 1]))) for power in range(2, 12)
-        ]
-        family.add_metric((), [*buckets, ("+Inf", float(sum(self._by_bits)))], self._sum)
-        yield family
-
-
-COMBAT_QUEUE_BYTES = ByteSizes("combat_queue_bytes", "Size of one message to a player, after joining.")
 
 # What the native arenas count, read when the metrics are scraped.
 _NATIVE: Mapping[str, tuple[str, str]] = {
