@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -208,15 +209,20 @@ class TestStatuses:
 
 class TestWhatComesOfIt:
     async def test_a_score_is_on_the_board(self, post: Producer, rest: Rest) -> None:
-        for player, score in (("lea", 2**53 + 1), ("lou", 2**53 + 2), ("lea", 7)):
-            assert (await post(event("score", player, score=score))).status == 202
+        first = event("score", "lea", score=2**53 + 1)
+        at = datetime.fromtimestamp(first["ts"], UTC)
+        # By its name: the week may end under the test.
+        week = f"window=weekly&period={(at - timedelta(days=at.weekday())).date()}"
+        others = (event("score", player, score=score) for player, score in (("lou", 2**53 + 2), ("lea", 7)))
+        for each in (first, *(other | {"ts": first["ts"]} for other in others)):
+            assert (await post(each)).status == 202
 
         async def arrived() -> bool:
-            return {"lea", "lou"} <= {player for _, player, _ in await shown(rest, "window=weekly")}
+            return {"lea", "lou"} <= {player for _, player, _ in await shown(rest, week)}
 
         async with asyncio.timeout(20):
             await probes.until(arrived)
-        top = await shown(rest, "window=weekly&limit=10")
+        top = await shown(rest, f"{week}&limit=10")
         assert top[:2] == [(1, "lou", 2**53 + 2), (2, "lea", 2**53 + 1)]
 
     async def test_a_type_of_ones_own(self, post: Producer, rest: Rest) -> None:
@@ -283,7 +289,8 @@ class TestClient:
             assert [entry.player_id for entry in around.entries] == ["p4", "p3", "p2"]
             friends = await ada.leaderboard.players(["p1", "p5", "nobody"], board)
             assert [(entry.player_id, entry.rank) for entry in friends] == [("p5", 1), ("p1", 5)]
-            assert (await ada.leaderboard.top(board, "daily", limit=1)).players == 5
+            day = entries[0].achieved_at.ToDatetime().date().isoformat()
+            assert (await ada.leaderboard.top(board, "daily", period=day, limit=1)).players == 5
             with pytest.raises(NotFound) as missing:
                 await ada.leaderboard.around("nobody", board)
             assert missing.value.reason == "NOT_ON_BOARD"

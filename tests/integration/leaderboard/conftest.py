@@ -5,10 +5,20 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
+from services.chassis import clock
 from services.leaderboard.schema import SCHEMA, migrations
 from tests.support.databases import migrated
 from tests.support.leaderboard import Leaderboard, leaderboard
 from tests.support.postgres import Postgres
+
+
+@pytest.fixture
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock goes on from noon of today, in UTC: no day and no week ends under a test."""
+    real = clock.now
+    now = real()
+    ahead = now.replace(hour=12, minute=0) - now
+    monkeypatch.setattr(clock, "now", lambda: real() + ahead)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from services.leaderboard.domain.hold import Hidden, Hold
 from services.leaderboard.domain.order import INT64_MAX
 from tests.support.boards import add, committer, held, score, submitting
 
+pytestmark = pytest.mark.usefixtures("noon")
 BEST = Board("b", Operator.BEST, (ALL_TIME,))
 SUM = Board("sum", Operator.SUM, (ALL_TIME,))
 KEPT = "SELECT score, submissions, quarantined FROM leaderboard.entries WHERE board = $1 AND player_id = $2"

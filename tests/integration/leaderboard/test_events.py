@@ -35,6 +35,7 @@ from tests.support.leaderboard import Leaderboard, a_board, leaderboard, ranks, 
 from tests.support.tokens import Metadata, bearer, operator
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("noon")
 COMBAT, LIVEOPS, PROGRESSION, GAMIFICATION, FAIRNESS = TOPICS
 _numbers = count(1)
 FORGETS_NOTHING = {kind.values[0] for kind in DURABLE}

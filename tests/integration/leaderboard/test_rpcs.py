@@ -17,6 +17,7 @@ from tests.support.leaderboard import Leaderboard, a_board, leaderboard, ranks, 
 from tests.support.tokens import game_server, operator
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("noon")
 INT64 = 2**63
 LATE = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import grpc
+import pytest
 from arenamesh.liveops.v1 import leaderboard_service_pb2
 from redis.asyncio import Redis
 
@@ -14,6 +15,7 @@ from tests.support.leaderboard import Leaderboard, leaderboard, ranks, refused, 
 from tests.support.refusals import ended, refusal
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("noon")
 NEVER_S = 600.0
 """Too long for a test to wait for."""
 
