@@ -36,6 +36,8 @@ SCORES = "liveops.score"
 """Events of this type name their board themselves."""
 MAX_GRACE = timedelta(days=31)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_END = datetime(9999, 1, 1, tzinfo=UTC)
+"""Of a season: with the longest grace it is still a time that a calendar has."""
 MAX_AHEAD = timedelta(minutes=1)
 _NUL = "\0"
 E = TypeVar("E")
@@ -128,6 +130,8 @@ def to_season(message: board_pb2.Season, path: str = "season") -> Season:
         raise InvalidArgument.of(f"{path}.starts_at", "must not be before 1970")
     if ends_at <= starts_at:
         raise InvalidArgument.of(f"{path}.ends_at", "must be later than starts_at")
+    if ends_at > LAST_END:
+        raise InvalidArgument.of(f"{path}.ends_at", "must not be after the year 9998")
     return Season(message.id, message.title, starts_at, ends_at)
 
 

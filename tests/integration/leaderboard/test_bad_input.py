@@ -106,6 +106,15 @@ async def test_a_season_ends_after_it_begins(server: Leaderboard) -> None:
     assert list(wrong) == ["season.starts_at"]
 
 
+async def test_a_season_ends_early_enough_for_its_grace(server: Leaderboard) -> None:
+    await server.board(windows=["seasonal"], grace=f"{31 * 86_400}s")
+    wrong = await refused(server.season("s1", NEW_YEAR, "9999-01-01T00:00:01Z"), INVALID, "FIELD_INVALID")
+    assert list(wrong) == ["season.ends_at"]
+    await server.season("s1", NEW_YEAR, "9999-01-01T00:00:00Z")
+    assert await server.submit(score("ann", 1)) == ["counted"]
+    assert (await server.top()).players == 1
+
+
 def soon() -> str:
     return (clock.now() + timedelta(seconds=90)).isoformat().replace("+00:00", "Z")
 
