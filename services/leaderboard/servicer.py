@@ -1,6 +1,6 @@
 """LeaderboardService between the contract and the domain: only translation."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from arenamesh.liveops.v1 import leaderboard_service_pb2
 
@@ -157,10 +157,16 @@ def _after(last: list[str] | None) -> bytes:
 
 
 def _before(last: list[str] | None) -> datetime | None:
+    if last is None:
+        return None
     try:
-        return datetime.fromisoformat(last[0]) if last else None
-    except ValueError as error:
+        before = datetime.fromisoformat(last[0])
+        in_utc = before.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise _invalid() from error
+    if before.tzinfo is None:
+        raise _invalid()
+    return in_utc
 
 
 def _invalid() -> InvalidArgument:

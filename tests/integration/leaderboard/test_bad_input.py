@@ -10,7 +10,7 @@ import grpc
 import pytest
 from arenamesh.liveops.v1 import board_pb2, leaderboard_service_pb2
 
-from services.chassis import clock
+from services.chassis import clock, paging
 from tests.support.leaderboard import Leaderboard, a_board, a_season, refused, score
 from tests.support.tokens import Metadata, game_server, operator, player
 
@@ -237,6 +237,10 @@ async def test_limits_and_tokens_of_pages_are_checked(server: Leaderboard) -> No
     ]
     for fields, path, reason in wrong:
         assert list(await refused(server.top(**fields), INVALID, reason)) == [path]
+    for time in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00"):
+        forged = paging.encode([time], "periods score/all_time")
+        call = server.periods(page_token=forged)
+        assert list(await refused(call, INVALID, "PAGE_TOKEN_INVALID")) == ["page_token"]
     assert list(await refused(server.around("p1", limit=102), INVALID, "FIELD_INVALID")) == ["limit"]
     assert list(await refused(server.players("p1", "p1"), INVALID, "FIELD_INVALID")) == ["player_ids"]
     assert list(await refused(server.periods(page_size=-1), INVALID, "FIELD_INVALID")) == ["page_size"]
