@@ -123,7 +123,9 @@ class Writing:
             owner, path = f"{message.id}.{step.id}", f"quest.steps[{number}].rewards"
             self._name_rewards(message, step.rewards, owner, path)
         translate_in.quest(message, self.shelf.catalogue.metrics, 1)
-        if message.HasField("end_date"):
+        before = self.shelf.quests.get(message.id)
+        # What is over can still be told better, or put away.
+        if message.HasField("end_date") and (before is None or message.end_date != before.end_date):
             self._future(message.end_date, "quest.end_date")
         self._know(message, message.requirements, "quest.requirements")
         for number, step in enumerate(message.steps):

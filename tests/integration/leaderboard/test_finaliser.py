@@ -127,6 +127,21 @@ async def test_two_finalisers_and_a_commit_meet(
     assert await state(database) == first
 
 
+async def test_nobody_waits_for_a_late_score_while_its_period_is_made_final(
+    running: Committer, database: Database, stopped: list[datetime]
+) -> None:
+    await running.run(submitting(a_score("ann", 1)))
+    stopped[0] = OVER
+    async with database.connection() as connection, connection.transaction():
+        finaliser = Finaliser(database, every_s=1)
+        assert await connection.fetchval(finaliser._sql["lock"], *PLACE)
+        late, present = a_score("ann", 5), replace(a_score("bob", 2), at=OVER)
+        async with asyncio.timeout(5):
+            assert await running.run(submitting(late, present)) == b"COUNTED COUNTED"  # late: for all time
+    assert await Finaliser(database, every_s=1).finalise() == [PLACE]
+    assert (await state(database))[1] == 1
+
+
 async def test_periods_of_boards_with_another_grace_wait_for_it(
     running: Committer, database: Database, stopped: list[datetime]
 ) -> None:
