@@ -30,7 +30,7 @@ export function showKill(feed: HTMLOListElement, match: Shown, kill: KillEvent):
   const item = document.createElement("li");
   const weapon = kill.weapon > 0 ? (match.weapons[kill.weapon - 1] ?? "weapon") : "arena";
   const detail = [weapon, kill.region === Region.HEAD ? "headshot" : "", `${Math.round(kill.distanceMm / 1000)} m`];
-  item.append(strong(match.name(kill.killer)), ` ${detail.filter(Boolean).join(" · ")} `, strong(match.name(kill.victim)));
+  item.append(player(match, kill.killer), ` ${detail.filter(Boolean).join(" · ")} `, player(match, kill.victim));
   feed.prepend(item);
   while (feed.children.length > KILLS_SHOWN) feed.lastElementChild?.remove();
 }
@@ -41,8 +41,11 @@ function cell(text: string): HTMLTableCellElement {
   return element;
 }
 
-function strong(text: string): HTMLElement {
+/** The name of whoever has this seat, in their colour while they are there. */
+function player(match: Shown, slot: number): HTMLElement {
   const element = document.createElement("strong");
-  element.textContent = text;
+  element.textContent = match.name(slot);
+  const seen = match.moment?.players.get(slot);
+  if (seen) element.style.color = colour(seen);
   return element;
 }

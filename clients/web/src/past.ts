@@ -9,7 +9,6 @@ export async function showPast(list: HTMLUListElement, combat: Combat): Promise<
   const { sessions } = await combat.listSessions({ status: SessionStatus.ENDED, pageSize: MATCHES_SHOWN });
   const played = sessions.filter((session) => session.journalTick > 0);
   list.replaceChildren(...played.map(entry));
-  list.hidden = played.length === 0;
 }
 
 function entry(session: Session): HTMLLIElement {
