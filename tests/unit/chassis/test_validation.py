@@ -2,6 +2,7 @@
 
 import pytest
 from arenamesh.combat.v1 import play_pb2, service_pb2, session_pb2
+from arenamesh.liveops.v1 import board_pb2
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.validation import MAX_TOLD, check
@@ -36,6 +37,15 @@ def test_nested_and_missing() -> None:
     with pytest.raises(InvalidArgument) as caught:
         check(service_pb2.CreateSessionRequest(session=session_pb2.Session(name="x" * 256, map_id="../etc")))
     assert [violation.field for violation in caught.value.violations] == ["session.name", "session.map_id"]
+
+
+def test_what_was_left_out_is_told_so() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check(board_pb2.Board(windows=["daily"]))
+    assert caught.value.text == "id: must be given; operator: must be given"
+    with pytest.raises(InvalidArgument) as caught:
+        check(board_pb2.Board(id="No id", operator=board_pb2.OPERATOR_SUM, windows=["daily"]))
+    assert caught.value.text.startswith("id: does not match regex pattern")
 
 
 def test_more_than_a_status_holds() -> None:
