@@ -190,8 +190,12 @@ async def test_the_same_request_id_creates_one_session(server: Mesh) -> None:
 
 async def test_the_examples_of_the_readme_work_as_printed(mesh: Supervisor) -> None:
     text = (ROOT / "clients" / "python" / "README.md").read_text()
-    duel, paid, ranked = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    duel, own_server, paid, ranked = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert re.fullmatch(r"session \S+: hits \[\d+, \d+\]\n", await printed(mesh, duel))
+    missed, refused, dealt = (await printed(mesh, own_server)).splitlines()
+    assert missed.endswith("It met nobody within 120 m on its line.")
+    assert refused.endswith("It was refused: the weapon had been fired too short a time before.")
+    assert "in the name of ann (command 3). It hit ben: 12.0 from health" in dealt
     lines = (await printed(mesh, paid)).splitlines()
     assert "first-blood: receipt valid: True" in lines
     assert any(line.startswith("wallet {") for line in lines)

@@ -102,7 +102,10 @@ def test_every_curl_example_of_liveops_works_and_is_refused_as_it_says(
     assert answers[7]["period"]["board"] == "kills"
     assert {"ada", "ben"} <= {each["player_id"] for each in answers[8]["entries"]}
     assert [each["player_id"] for each in answers[9]["entries"]] == ["ada", "ben"]
-    assert answers[-1]["entries"][0]["rank"] == "1"
+    # The watch, the board, the event, and the board once it has heard of it.
+    assert answers[-4]["entries"][0]["rank"] == "1"
+    assert answers[-3]["board"]["id"] == answers[-1]["period"]["board"]
+    assert [each["score"] for each in answers[-1]["entries"]] == ["4200"]
 
 
 def test_every_curl_example_of_fairness_works_and_is_refused_as_it_says(
