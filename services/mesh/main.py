@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true")
     parser = argparse.ArgumentParser(prog="python -m services.mesh.main", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", parents=[common])
+    up = commands.add_parser("up", prog="scripts/up", parents=[common])
     up.add_argument("--host", default="127.0.0.1", metavar="ADDRESS")
     up.add_argument("--port", type=_port, default=8080, metavar="N")
     up.add_argument("--workers", type=_count, default=cores(), metavar="N")
@@ -63,9 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--no-bots", dest="bots", action="store_false")
     up.add_argument("--no-web", dest="web", action="store_false")
     up.add_argument("--detach", action="store_true")
-    down = commands.add_parser("down", parents=[common])
+    down = commands.add_parser("down", prog="scripts/down", parents=[common])
     down.add_argument("--force", action="store_true")
-    commands.add_parser("status", parents=[common])
+    commands.add_parser("status", prog="scripts/up --status", parents=[common])
     return parser
 
 
@@ -217,10 +217,12 @@ def _status(directory: DataDirectory, *, as_json: bool) -> int:
     elif state is None:
         print(f"No mesh is running on {directory.path}.")
     else:
-        print(f"{state['state']}, process {state['pid']}, {state['edge']}, logs in {state['logs']}")
+        lines = [f"{state['state']}, process {state['pid']}, {state['edge']}, logs in {state['logs']}"]
         for part in state["parts"]:
             restarts = f", restarted {part['restarts']} times" if part["restarts"] else ""
-            print(f"  {part['part']:<12} {part['state']}, process {part['pid']}{restarts}")
+            lines.append(f"  {part['part']:<12} {part['state']}, process {part['pid']}{restarts}")
+        # At once, since `head` does not wait for the rest.
+        print("\n".join(lines))
     return EXIT_NOT_RUNNING if state is None else 0
 
 

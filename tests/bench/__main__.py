@@ -24,7 +24,7 @@ def main() -> None:
         prog="scripts/bench",
         description="Measures one part of the mesh against something measured in the same run. "
         "Absolute figures depend on the machine; the ratios are what to compare.",
-        epilog="Examples: scripts/bench core | scripts/bench play --json | scripts/bench play --plot p.png",
+        epilog="Examples: scripts/bench core; scripts/bench play --json; scripts/bench play --plot p.png",
     )
     parser.add_argument("name", choices=names)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")

@@ -26,8 +26,8 @@ def main() -> int:
         "clients were told with what the database holds, re-simulates every session and counts its "
         "statistics again. Ends with 1 when anything acknowledged was lost, happened twice, forked or got "
         "stuck, or when there was too little load for the run to prove anything.",
-        epilog="Examples: scripts/chaos --minutes 5 | scripts/chaos --minutes 1 --faults worker-kill,"
-        "worker-drain --seed 7 | scripts/chaos --match 5",
+        epilog="Examples: scripts/chaos --minutes 5; scripts/chaos --minutes 1 --faults worker-kill,"
+        "worker-drain --seed 7; scripts/chaos --match 5",
     )
     parser.add_argument("--minutes", type=float, default=1.0, metavar="N", help="of faults (default 1)")
     parser.add_argument(

@@ -33,7 +33,7 @@ def main() -> int:
         "with its twin and with protobuf; every 16th time verdicts and "
         "snapshots are written too, into buffers that are often too small. Ends with 1 at a crash, a "
         "difference, or when memory grows. Needs gcc with libasan.",
-        epilog="Examples: scripts/fuzz | scripts/fuzz --frames 20000 --seed 7 | scripts/fuzz --plain",
+        epilog="Examples: scripts/fuzz; scripts/fuzz --frames 20000 --seed 7; scripts/fuzz --plain",
     )
     parser.add_argument("--frames", type=int, default=1_000_000, metavar="N", help="default: 1,000,000")
     parser.add_argument("--seed", type=int, metavar="S", help="default: a new one, printed")

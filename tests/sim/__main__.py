@@ -25,8 +25,8 @@ def main() -> int:
         "requests. Then it checks that nothing acknowledged is lost, doubled or told too early, that each "
         "journal is one gapless sequence that verifies, and that no session is stuck. A seed always does the "
         "same. Ends with 1 when one fails.",
-        epilog="Examples: scripts/sim | scripts/sim --seeds 1000000 | scripts/sim --seconds 600 --from 50000 "
-        "| scripts/sim --trace 220 | less    (tests/sim/README.md tells how to read it)",
+        epilog="Examples: scripts/sim; scripts/sim --seeds 1000000; scripts/sim --seconds 600 --from 50000; "
+        "scripts/sim --trace 220 | less (tests/sim/README.md tells how to read it)",
     )
     parser.add_argument("--seeds", type=int, default=10_000, metavar="N", help="how many; default: 10,000")
     parser.add_argument("--from", type=int, default=0, metavar="SEED", dest="begin", help="default: 0")
