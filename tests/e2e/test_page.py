@@ -394,15 +394,16 @@ async def test_a_session_can_be_named_in_the_address(bot_mesh: Supervisor, page:
     )
 
 
-# The picture after a second of the match and after another one; then it is paused.
+# The picture after a second of the match and after another one, however late it is then; then it is paused.
 PLAY_AND_PAUSE = """async () => {
+  const shown = () => Number(document.getElementById("controls").dataset.tick);
   const after = async (tick) => {
-    while (!(Number(document.getElementById("controls").dataset.tick) > tick)) {
+    while (!(shown() > tick)) {
       await new Promise(requestAnimationFrame);
     }
     return document.getElementById("arena").toDataURL();
   };
-  const pictures = [await after(30), await after(60)];
+  const pictures = [await after(30), await after(shown() + 30)];
   const buttons = [...document.querySelectorAll("#controls button")];
   buttons.find((button) => button.textContent === "Pause").click();
   return pictures;

@@ -109,6 +109,11 @@ async def test_the_script_shows(mesh: Supervisor, finished: session_pb2.Session)
     hits = [line for line in lines if line["kind"] == "hit"]
     assert hits, "nobody hit anybody"
     assert all("It hit " in hit["explanation"] for hit in hits)
+    code, out = await script(mesh, "show", finished.session_id, "--player", "bot-ash")
+    commands = out.splitlines()
+    assert commands
+    assert all(" bot-ash (command " in line for line in commands)
+    assert not [line for line in commands if line.endswith("That was possible.")], "moves"
     code, out = await script(mesh, "show", finished.session_id, "--sequence", str(hits[0]["sequence"]))
     assert out.strip() == hits[0]["explanation"]
 

@@ -111,7 +111,7 @@ def _not_again(occasion: Occasion, quest: Quest, last: QuestProgress | None) -> 
         return _refused(quest, "QUEST_IN_PROGRESS", "is in progress already")
     if _done(quest, last):
         often = str(last.completions)
-        return _refused(quest, "QUEST_DONE", f"was completed as often as it can be: {often}", completions=often)
+        return _refused(quest, "QUEST_DONE", f"was completed as often as may be: {often}", completions=often)
     cooled_at = available_at(quest, last, occasion.at)
     if cooled_at is not None:
         again = cooled_at.isoformat()

@@ -15,8 +15,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from arenamesh.bots.credentials import asked_at, get
-from arenamesh.client import Mesh, MeshError, connect
-from arenamesh.combat.v1 import session_pb2
+from arenamesh.client import Combat, Mesh, MeshError, connect
+from arenamesh.combat.v1 import session_pb2, verdict_pb2
 from arenamesh.replay.story import clock, story
 
 FINISHED = (session_pb2.SESSION_STATUS_ENDED, session_pb2.SESSION_STATUS_ABORTED)
@@ -29,6 +29,7 @@ def arguments() -> argparse.ArgumentParser:
         epilog="examples:\n"
         "  scripts/replay list                        the newest matches\n"
         "  scripts/replay show SESSION                who came, hit and killed whom\n"
+        "  scripts/replay show SESSION --player ada   why her shots counted, or did not\n"
         "  scripts/replay show SESSION --sequence 42  one record of the journal, explained\n"
         "  scripts/replay verify SESSION              judge it again and compare; exit code 1: it differs\n"
         "  scripts/replay export SESSION > match.ndjson",
@@ -49,6 +50,7 @@ def arguments() -> argparse.ArgumentParser:
     each = commands.add_parser("show", parents=[common], help="a match in words")
     each.add_argument("session")
     each.add_argument("--sequence", type=int, metavar="N", help="explain this record of the journal")
+    each.add_argument("--player", metavar="ID", help="explain each command of this player but accepted moves")
     each.add_argument("--kills", action="store_true", help="leave out hits")
     each.add_argument("--explain", action="store_true", help="explain each hit")
     each = commands.add_parser("verify", parents=[common], help="prove that a match was judged as recorded")
@@ -84,6 +86,8 @@ async def show(mesh: Mesh, options: argparse.Namespace) -> int:
         found = await combat.verdict(options.session, options.sequence)
         _say(_json(found) if options.json else found.explanation)
         return 0
+    if options.player:
+        return await _show_player(combat, options)
     session = await combat.get_session(options.session)
     weapons = await _weapons(options.edge, session)
     for line in await story(combat, options.session, weapons):
@@ -99,6 +103,17 @@ async def show(mesh: Mesh, options: argparse.Namespace) -> int:
         _say(f"{clock(line.time_us):>10}  {number:<8}  {line.text}")
         if explanation:
             _say(f"{'':22}{explanation}")
+    return 0
+
+
+async def _show_player(combat: Combat, options: argparse.Namespace) -> int:
+    async for record in combat.records(options.session, player_id=options.player):
+        judged = record.command
+        accepted = judged.verdict.outcome == verdict_pb2.OUTCOME_ACCEPTED
+        if accepted and judged.command.HasField("move"):
+            continue
+        found = await combat.verdict(options.session, record.sequence)
+        _say(_json(found) if options.json else f"{f'#{record.sequence}':<8}  {found.explanation}")
     return 0
 
 
