@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import InvalidArgument
-from services.gamification.domain.catalogue import metrics_of
+from services.gamification.domain.catalogue import first_steps, metrics_of
 from services.gamification.domain.definitions import (
     Achievement,
     Aggregation,
@@ -190,9 +190,7 @@ def quest(
     limit = None
     if message.HasField("time_limit"):
         limit = _time(message.time_limit, f"{path}.time_limit", least=timedelta(seconds=1))
-    if message.auto_start and not any(
-        metrics_of(step.requirement) for step in steps if step.order == steps[0].order
-    ):
+    if message.auto_start and not any(metrics_of(step.requirement) for step in first_steps(steps)):
         raise InvalidArgument.of(f"{path}.auto_start", "needs a requirement in one of the first steps")
     return Quest(
         id=message.id,

@@ -80,7 +80,7 @@ class Catalogue:
         if newest.active:
             self._count_ever(newest.requirement)
             if newest.auto_start:
-                for metric in metrics_of(*(step.requirement for step in first_steps(newest))):
+                for metric in metrics_of(*(step.requirement for step in first_steps(newest.steps))):
                     self._routes[metric].auto_quests.append(newest)
 
     def _count_ever(self, requirement: Requirement) -> None:
@@ -128,10 +128,10 @@ def metrics_of(*requirements: Requirement) -> list[str]:
     return list(dict.fromkeys(condition.metric for condition in every))
 
 
-def first_steps(quest: Quest) -> list[Step]:
-    """That are open when it starts: up to the lowest order of one that is not optional."""
-    lowest = min(step.order for step in quest.steps if not step.optional)
-    return [step for step in quest.steps if step.order <= lowest]
+def first_steps(steps: Sequence[Step]) -> list[Step]:
+    """That are open when a quest starts: up to the lowest order of one that is not optional."""
+    lowest = min(step.order for step in steps if not step.optional)
+    return [step for step in steps if step.order <= lowest]
 
 
 def completions(requirement: Requirement) -> Iterator[Completed]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from arenamesh.gamification.v1 import quest_pb2
+from arenamesh.gamification.v1 import metric_pb2, quest_pb2
 from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import InvalidArgument
@@ -39,3 +39,15 @@ def test_a_new_end_is_not_past() -> None:
     with pytest.raises(InvalidArgument) as refused:
         writing().update_quest(festival(end_date="2026-02-02T00:00:00Z"), 1)
     assert [each.field for each in refused.value.violations] == ["quest.end_date"]
+
+
+def test_a_quest_starts_by_itself_with_what_is_open_beside_optional_steps() -> None:
+    kills = metric_pb2.Metric(id="kills", aggregation=metric_pb2.AGGREGATION_COUNT)
+    shelf = Shelf(1, [Definition("metric", "kills", 1, document(kills), 0, BEGUN, BEGUN)])
+    hunt = {"metric": "kills", "operator": "OPERATOR_GTE", "threshold": "1"}
+    steps = [{"id": "read", "is_optional": True}, {"id": "hunt", "order": 1, "requirements": [hunt]}]
+    change = Writing(shelf, BEGUN)
+    change.quest(festival(auto_start=True, steps=steps))
+    route = shelf.after(2, change.definitions).catalogue.route("kills")
+    assert route is not None
+    assert [each.id for each in route.auto_quests] == ["festival"]
