@@ -13,6 +13,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from services.gamification import sources, translate_in
+from services.gamification.domain.accumulator import MAX_MEMBERS
+from services.gamification.domain.definitions import Aggregation, Metric
 from services.gamification.shelf import Definition, Message, Shelf, bare, document
 from services.gamification.texts import storable
 from services.gamification.told import tell_created
@@ -68,6 +70,7 @@ class Writing:
         if violations:
             text = "; ".join(f"{each.field}: {each.description}" for each in violations)
             raise InvalidArgument(text, reason="FIELD_INVALID", violations=violations)
+        _reachable(metric)
         self._absent("metric", message.id)
         self._new("metric", message)
 
@@ -270,6 +273,15 @@ def not_found(kind: str, id_: str) -> NotFound:
     return NotFound(
         f"There is no such {kind}.", reason=f"{kind.upper()}_NOT_FOUND", metadata={f"{kind}_id": id_}
     )
+
+
+def _reachable(metric: Metric) -> None:
+    """Limits of what is counted only so far have to be within that."""
+    if metric.aggregation is Aggregation.DISTINCT:
+        for number, limit in enumerate(metric.limits):
+            if limit.most > MAX_MEMBERS:
+                rule = f"must be at most {MAX_MEMBERS}: of more different ones nobody keeps count"
+                raise InvalidArgument.of(f"metric.limits[{number}].most", rule)
 
 
 def _identified(message: Owner, path: str) -> None:

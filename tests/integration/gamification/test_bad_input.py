@@ -276,6 +276,7 @@ METRIC: list[Case] = [
     ("limits[0].per", {"limits": [LIMIT | {"per": "-1s"}]}),
     ("limits[0].per", {"limits": [LIMIT | {"per": "31622401s"}]}),
     ("limits[1].per", {"limits": [LIMIT, LIMIT]}),
+    ("limits[0].most", {"aggregation": "DISTINCT", "limits": [LIMIT | {"most": "1001"}]}),
     ("allowed_lateness", {"allowed_lateness": "-1s"}),
     ("allowed_lateness", {"allowed_lateness": "604801s"}),
 ]
