@@ -117,7 +117,7 @@ class Batch:
             return b""
         if key is not None and key.name in loaded.answers:
             answer = loaded.answers[key.name].to(key)
-            self.repeated |= keys(command, self._catalogue) & loaded.entries.keys()
+            self.repeated |= keys(command, self._catalogue, self._now) & loaded.entries.keys()
             return answer
         turn = _Turn(loaded.entries)
         outcomes = [self._score(turn, command, score) for score in command.scores]
@@ -202,8 +202,9 @@ def board_of(catalogue: Catalogue, score: Score) -> Board:
     return board
 
 
-def keys(command: Command, catalogue: Catalogue) -> set[Key]:
-    """Of the entries that its scores may change."""
+def keys(command: Command, catalogue: Catalogue, now: datetime) -> set[Key]:
+    """Of the entries that its scores may change: of no period that is over, or all would wait for a late
+    score as long as that is made final."""
     found: Collection[tuple[Score, Board | None]] = [
         (score, catalogue.boards.get(score.board)) for score in command.scores
     ]
@@ -212,4 +213,5 @@ def keys(command: Command, catalogue: Catalogue) -> set[Key]:
         for score, board in found
         if board is not None
         for slot in slots(board, catalogue, score.at)
+        if not slot.final(now)
     }

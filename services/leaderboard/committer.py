@@ -121,7 +121,7 @@ class Committer:
         command waits for the first one there."""
         catalogue = self._catalogue.known
         while True:
-            loaded, revision = await self._store.load(connection, Asked.by(commands, catalogue))
+            loaded, revision = await self._store.load(connection, Asked.by(commands, catalogue, clock.now()))
             newer = await self._catalogue.at_least(connection, revision)
             if newer is catalogue:
                 return Batch(loaded, catalogue, clock.now()), catalogue, loaded.entries

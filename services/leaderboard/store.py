@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.chassis import sql
 from services.chassis.db import Connection
@@ -36,9 +36,9 @@ class Asked:
     seen: frozenset[Seen]
 
     @classmethod
-    def by(cls, commands: Sequence[Command], catalogue: Catalogue) -> "Asked":
+    def by(cls, commands: Sequence[Command], catalogue: Catalogue, now: datetime) -> "Asked":
         return cls(
-            frozenset(key for each in commands for key in keys(each, catalogue)),
+            frozenset(key for each in commands for key in keys(each, catalogue, now)),
             frozenset(score.player for each in commands for score in each.scores),
             frozenset(each.hold.player for each in commands if each.hold is not None),
             frozenset(each.key.name for each in commands if each.key is not None),
