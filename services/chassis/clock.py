@@ -43,6 +43,11 @@ def secret_key64() -> int:
     return secrets.randbits(64)
 
 
+def jittered(pause_s: float) -> float:
+    """From half of a pause up to all of it, at random: who waits for the same does not come back together."""
+    return pause_s * (1 + secrets.randbits(53) / (1 << 53)) / 2
+
+
 def secret_bytes(count: int) -> bytes:
     """Unpredictable bytes, such as a key."""
     return secrets.token_bytes(count)

@@ -75,7 +75,7 @@ class Relay:
                     pause_s = self._limits.poll_s
                 except Unavailable as error:
                     _log.warning("events wait", schema=self._outbox.schema, reason=error.reason)
-                    await asyncio.sleep(pause_s)
+                    await asyncio.sleep(clock.jittered(pause_s))
                     pause_s = min(2 * pause_s, self._limits.backoff_s)
         finally:
             watching.cancel()

@@ -79,7 +79,8 @@ class Settings(BaseSettings):
     outbox_poll_s: float = Field(default=0.1, gt=0)
     """How often the relay looks."""
     outbox_backoff_s: float = Field(default=2.0, gt=0, le=5)
-    """The longest pause of a relay whose bus is away or that stands by."""
+    """The longest pause of a relay whose bus is away or that stands by; it doubles up to it, less up
+    to half at random."""
     outbox_keep_hours: float = Field(default=24.0, ge=0)
     """How long events are kept after the bus took them, for a bus that forgets and for `republish`."""
     inbox_keep_days: float = Field(default=30.0, ge=1)

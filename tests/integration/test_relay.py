@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from services.chassis import clock
 from services.chassis.bus.inmem import InMemoryBus
 from services.chassis.bus.port import Message
 from services.chassis.errors import Unavailable
@@ -211,3 +212,31 @@ async def test_what_was_told_goes_when_its_time_is_over(
 
         await eventually(empty)
     assert bus.taken == ["a", "b", "c"]
+
+
+async def test_pauses_grow_while_the_bus_is_away_and_are_not_of_one_length(
+    database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def jittered(pause_s: float) -> float:
+        pauses.append(pause_s)
+        drawn = [real(pause_s) for _ in range(20)]
+        assert len(set(drawn)) > 1
+        assert all(pause_s / 2 <= each < pause_s for each in drawn)
+        return 0
+
+    real = clock.jittered
+    monkeypatch.setattr(clock, "jittered", jittered)
+    bus = ScriptedBus()
+    bus.away = True
+    await put(connection, "one")
+
+    async def often() -> bool:
+        return len(pauses) >= 6
+
+    async with relaying(
+        database_url, bus, RelayLimits(batch=1, poll_s=1, backoff_s=10, keep=timedelta(hours=1))
+    ):
+        await eventually(often)
+    assert pauses[:6] == [1, 2, 4, 8, 10, 10]
