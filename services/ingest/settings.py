@@ -58,8 +58,9 @@ class IngestSettings(Settings):
     redis_retry_s: float = Field(default=0.5, gt=0)
     """How long Redis counts as away until it is tried again."""
 
-    commit_batch: int = Field(default=256, ge=1)
-    """Requests that one transaction commits together. More wait for the next one."""
+    commit_batch: int = Field(default=256, ge=1, le=1000)
+    """Requests that one transaction commits together. More wait for the next one. With their players and
+    producers it must be within the 8,000 keys that a script of Redis can have."""
     commit_waiting: int = Field(default=4096, ge=1)
     """Requests that may wait for a transaction. Over it: RESOURCE_EXHAUSTED, and nothing was accepted."""
     commit_every_s: float = Field(default=0.004, ge=0)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from pydantic import ValidationError
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -12,7 +13,9 @@ from redis.backoff import NoBackoff
 from services.chassis import clock
 from services.ingest import limits
 from services.ingest.domain.gcra import ALLOWED, MAX_SPAN_US, Charge, Rate, Verdict
+from services.ingest.intake import MAX_EVENTS
 from services.ingest.limits import LocalRates, Rates, SharedRates
+from services.ingest.settings import IngestSettings
 from tests.support import redis as redis_server
 from tests.support.rates import BEGIN_US, FIVE, SECOND, TABLE, Buckets, Groups, histories
 from tests.support.redis import RedisServer
@@ -41,6 +44,16 @@ async def test_the_published_table(client: Redis) -> None:
         [verdict] = await rates.take([[Charge("k", FIVE, cost)]], BEGIN_US + at_ms * 1000)
         denied = None if retry_ms == 0 else 0
         assert verdict == Verdict(denied, None if retry_ms is None else retry_ms * 1000)
+
+
+async def test_all_players_and_producers_of_the_largest_transaction(client: Redis) -> None:
+    with pytest.raises(ValidationError, match="commit_batch"):
+        IngestSettings(commit_batch=1001)
+    batch = IngestSettings(commit_batch=1000).commit_batch
+    # Four events a request on average, but for the last one.
+    events = 4 * batch - 1 + MAX_EVENTS
+    groups = [[Charge(f"producer:{n % batch}", FIVE), Charge(f"player:{n}", FIVE)] for n in range(events)]
+    assert len(await SharedRates(client).take(groups, BEGIN_US)) == events
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
