@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from asyncio.subprocess import Process
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,6 +16,7 @@ from redis.asyncio import Redis
 from services.chassis.bus.port import Message, partition_of
 from services.chassis.bus.redis import RedisBus
 from services.chassis.bus.redis_streams import Streams, stream_key
+from services.chassis.errors import Unavailable
 from services.chassis.outbox import START
 from tests.support import redis as redis_server
 from tests.support.buses import LEASE_S, LIMITS, Recorder, make, message
@@ -158,3 +160,26 @@ async def test_a_flush_at_any_moment_of_a_batch_is_noticed(
                 await all_in(connection, len(written))
         await bus.close()
     assert sorted(await effects(connection)) == sorted(written)
+
+
+async def test_who_stands_still_with_an_event_in_hand_has_not_died_of_it(redis_url: str) -> None:
+    """Again and again for longer than a lease, while what the event needs is away."""
+    lease_s, begun, seen = 0.2, 0, Recorder()
+    bus, event = make("redis", redis_url, lease_s=lease_s), message("s", 0)
+
+    async def handle(handed: Message) -> None:
+        nonlocal begun
+        begun += 1
+        if begun <= 2 * LIMITS.max_attempts:
+            time.sleep(1.5 * lease_s)  # noqa: ASYNC251  # nothing of this process goes on meanwhile
+            raise Unavailable("It does not answer.", reason="AWAY")
+        await seen.handle(handed)
+
+    async def over() -> bool:
+        return bool(seen.seen or seen.letters)
+
+    await bus.publish("stands still", [event])
+    await bus.subscribe("stands still", GROUP, handle, seen.bury)
+    await eventually(over)
+    assert (seen.seen, seen.letters) == ([event], [])
+    await bus.close()

@@ -1,7 +1,7 @@
 """A member of a group, on a bus that keeps a log for each partition."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -45,6 +45,8 @@ class Member:
         # Read and not yet acknowledged; of these, handled.
         self._in_hand: dict[int, set[bytes]] = defaultdict(set)
         self._done: dict[int, list[bytes]] = defaultdict(list)
+        # How often an entry was handed out to this member and given back: nobody died of it then.
+        self._given_back: dict[int, Counter[bytes]] = defaultdict(Counter)
         self._any_done = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -116,6 +118,7 @@ class Member:
             await self._log.release(self._shared, self._id, sorted(partitions))
         # Not when the member is closed meanwhile: it acknowledges then what is done.
         for partition in partitions:
+            self._given_back[partition].update(self._in_hand[partition])
             self._in_hand[partition].clear()
             self._done[partition].clear()
         self._giving_back -= partitions
@@ -209,8 +212,10 @@ class Member:
                     continue
                 async with self._taking_over:
                     entry = await self._log.claim(key, self._group, entry_id)
-                    await self._hand(partition, entry, handed_out - 1).wait()
+                    died = handed_out - self._given_back[partition][entry_id]
+                    await self._hand(partition, entry, max(0, died - 1)).wait()
                     await self._flush()
+        self._given_back[partition].clear()
 
     async def _sweep(self) -> None:
         """A second look: whatever left something pending behind our back, it is found."""
