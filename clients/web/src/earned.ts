@@ -101,27 +101,40 @@ export class Earning {
     const about = { userId: this.#userId };
     const options = { signal: this.#signal };
     const [progress, active, pending, wallet, inventory] = await Promise.all([
-      achievements.listAchievementProgress({ ...about, pageSize: MOST }, options),
+      all((pageToken) => achievements.listAchievementProgress({ ...about, pageSize: MOST, pageToken }, options)),
       quests.listActiveQuests(about, options),
       rewards.listPendingRewards({ ...about, pageSize: MOST }, options),
       rewards.getWallet(about, options),
       rewards.getInventory(about, options),
     ]);
-    if (progress.progress.some(({ achievementId }) => !this.#titles.has(achievementId))) {
-      const { achievements: all } = await achievements.listAchievements({ includeDisabled: true, pageSize: MOST }, options);
-      this.#titles = new Map(all.map(({ id, title }) => [id, title]));
+    const begun = progress.flatMap((page) => page.progress);
+    if (begun.some(({ achievementId }) => !this.#titles.has(achievementId))) {
+      const known = await all((pageToken) => achievements.listAchievements({ includeDisabled: true, pageSize: MOST, pageToken }, options));
+      this.#titles = new Map(known.flatMap((page) => page.achievements).map(({ id, title }) => [id, title]));
     }
     return {
-      achievements: progress.progress,
+      achievements: begun,
       titles: this.#titles,
-      completed: progress.completed,
-      points: progress.points,
+      completed: progress[0]?.completed ?? 0n,
+      points: progress[0]?.points ?? 0n,
       quests: active.quests,
       pending: pending.distributions,
       balances: wallet.balances,
       items: inventory.items,
     };
   }
+}
+
+/** Every page of a list: the service gives as many at once as it likes. */
+async function all<P extends { nextPageToken: string }>(list: (pageToken: string) => Promise<P>): Promise<P[]> {
+  const pages: P[] = [];
+  let token = "";
+  do {
+    const page = await list(token);
+    pages.push(page);
+    token = page.nextPageToken;
+  } while (token);
+  return pages;
 }
 
 const GROUPED = new Intl.NumberFormat("en");

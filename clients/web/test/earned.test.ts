@@ -107,8 +107,14 @@ function economy() {
       },
     });
     router.service(AchievementService, {
-      listAchievementProgress: () => ({ progress: [{ achievementId: "first-blood", progress: 100 }], completed: 1n, points: 10n }),
-      listAchievements: () => ({ achievements: [{ id: "first-blood", title: "First Blood" }] }),
+      listAchievementProgress: ({ pageToken }) => ({
+        progress: [pageToken ? { achievementId: "veteran", progress: 5 } : { achievementId: "first-blood", progress: 100 }],
+        ...{ completed: 1n, points: 10n, nextPageToken: pageToken ? "" : "more" },
+      }),
+      listAchievements: ({ pageToken }) =>
+        pageToken
+          ? { achievements: [{ id: "veteran", title: "Veteran" }] }
+          : { achievements: [{ id: "first-blood", title: "First Blood" }], nextPageToken: "more" },
     });
     router.service(QuestService, { listActiveQuests: () => ({ quests: [{ quest: { id: "welcome" } }] }) });
     router.service(RewardService, {
@@ -159,6 +165,8 @@ describe("Earning", () => {
     expect(looks).toBeGreaterThanOrEqual(3);
     expect(seen.earned[0]?.titles.get("first-blood")).toBe("First Blood");
     expect(seen.earned[0]?.points).toBe(10n);
+    expect(seen.earned[0]?.achievements.map(({ achievementId }) => achievementId)).toEqual(["first-blood", "veteran"]);
+    expect(seen.earned[0]?.titles.get("veteran")).toBe("Veteran");
     await vi.advanceTimersByTimeAsync(9000);
     expect(seen.earned.length).toBe(looks);
   });
