@@ -3,6 +3,7 @@ away, so that one that is lost neither stops events nor lets a flood through. Wi
 the rate then.
 """
 
+import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -21,11 +22,12 @@ _PREFIX = "{ingest}:rate:"
 """With a hash tag: a script reaches the keys of a producer and of many players."""
 
 # As `gcra.take`, for one group of charges after another. Keys: the TATs, each once. Arguments: now in
-# microseconds (empty: the server's own), then of each group how many charges, and of each charge the number
-# of its key, the interval, the burst and the cost. Answers for each group the position of the denied charge
-# (from 1; 0: none) and the wait (-1: for ever). All numbers are below 2^53, so Lua's doubles are exact;
-# `%.0f` writes them whole, where `tostring` would round. A key outlives its TAT by a second, in case the
-# server's clock is set back.
+# microseconds (empty: the server's own); the groups as JSON, each a list of charges, each of those the number
+# of its key, the interval, the burst and the cost. As one argument, since a client spends more on an argument
+# than Redis on reading all of it. Answers of each group that is denied, which few are: its number, the position
+# of the denied charge, both from 1, and the wait (-1: for ever). All numbers are below 2^53, so Lua's doubles
+# are exact; `%.0f` writes them whole, where `tostring` would round. A key outlives its TAT by a second, in case
+# the server's clock is set back.
 TAKE = """
 local now = tonumber(ARGV[1])
 if not now then
@@ -36,14 +38,11 @@ local tats, changed = {}, {}
 for number, held in ipairs(redis.call('MGET', unpack(KEYS))) do
   tats[number] = held and tonumber(held) or now
 end
-local answers, at = {}, 2
-while ARGV[at] do
-  local count = tonumber(ARGV[at])
+local answers = {}
+for group, charges in ipairs(cjson.decode(ARGV[2])) do
   local denied, wait, moved = 0, 0, {}
-  for position = 1, count do
-    local from = at + 4 * position - 3
-    local key, interval = tonumber(ARGV[from]), tonumber(ARGV[from + 1])
-    local burst, cost = tonumber(ARGV[from + 2]), tonumber(ARGV[from + 3])
+  for position, charge in ipairs(charges) do
+    local key, interval, burst, cost = unpack(charge)
     if cost > burst then
       denied, wait = position, -1
       break
@@ -55,10 +54,11 @@ while ARGV[at] do
   end
   if denied == 0 then
     for key, tat in pairs(moved) do tats[key], changed[key] = tat, true end
+  else
+    answers[#answers + 1] = group
+    answers[#answers + 1] = denied
+    answers[#answers + 1] = string.format('%.0f', wait)
   end
-  answers[#answers + 1] = denied
-  answers[#answers + 1] = string.format('%.0f', wait)
-  at = at + 4 * count + 1
 end
 for key in pairs(changed) do
   local left = math.ceil((tats[key] - now) / 1000) + 1000
@@ -78,7 +78,8 @@ class SharedRates:
         """One verdict for each group, in order. `now_us`: None: by the clock of Redis, which is the same for
         all processes."""
         keys, given = arguments(groups, now_us)
-        return verdicts(await self._take(keys, given)) if keys else [ALLOWED for _ in groups]
+        answer = await self._take(keys, given) if keys else ()
+        return verdicts(answer, len(groups))
 
 
 class LocalRates:
@@ -129,21 +130,25 @@ class Rates:
 def arguments(groups: Sequence[Sequence[Charge]], now_us: int | None) -> tuple[list[str], list[str | int]]:
     """Keys and arguments of the script."""
     numbers: dict[str, int] = {}
-    given: list[str | int] = ["" if now_us is None else now_us]
-    for charges in groups:
-        given.append(len(charges))
-        for charge in charges:
-            number = numbers.setdefault(charge.key, len(numbers) + 1)
-            given += (number, charge.rate.interval_us, charge.rate.burst, charge.cost)
-    return [_PREFIX + key for key in numbers], given
+    given = [
+        [
+            (
+                numbers.setdefault(charge.key, len(numbers) + 1),
+                charge.rate.interval_us,
+                charge.rate.burst,
+                charge.cost,
+            )
+            for charge in charges
+        ]
+        for charges in groups
+    ]
+    return [_PREFIX + key for key in numbers], ["" if now_us is None else now_us, json.dumps(given)]
 
 
-def verdicts(answer: Sequence[Any]) -> list[Verdict]:
-    """What the script says of each group."""
-    return [_verdict(*answer[at : at + 2]) for at in range(0, len(answer), 2)]
-
-
-def _verdict(denied: int, wait: bytes) -> Verdict:
-    if not denied:
-        return ALLOWED
-    return Verdict(denied - 1, None if wait == b"-1" else int(wait))
+def verdicts(answer: Sequence[Any], groups: int) -> list[Verdict]:
+    """What the script says of each of so many groups."""
+    found = [ALLOWED] * groups
+    for at in range(0, len(answer), 3):
+        group, denied, wait = answer[at : at + 3]
+        found[group - 1] = Verdict(denied - 1, None if wait == b"-1" else int(wait))
+    return found
