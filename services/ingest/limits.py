@@ -23,11 +23,11 @@ _PREFIX = "{ingest}:rate:"
 
 # As `gcra.take`, for one group of charges after another. Keys: the TATs, each once. Arguments: now in
 # microseconds (empty: the server's own); the groups as JSON, each a list of charges, each of those the number
-# of its key, the interval, the burst and the cost. As one argument, since a client spends more on an argument
-# than Redis on reading all of it. Answers of each group that is denied, which few are: its number, the position
-# of the denied charge, both from 1, and the wait (-1: for ever). All numbers are below 2^53, so Lua's doubles
-# are exact; `%.0f` writes them whole, where `tostring` would round. A key outlives its TAT by a second, in case
-# the server's clock is set back.
+# of its key, the interval, the burst and the cost. All in one argument, since a client spends more on each
+# than Redis on reading this. Answers of each group that is denied, which few are: its number, the position
+# of the denied charge, both from 1, and the wait (-1: for ever). All numbers are below 2^53, so Lua's
+# doubles are exact; `%.0f` writes them whole, where `tostring` would round. A key outlives its TAT by a
+# second, in case the server's clock is set back.
 TAKE = """
 local now = tonumber(ARGV[1])
 if not now then

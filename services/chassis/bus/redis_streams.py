@@ -60,14 +60,13 @@ def stream_key(topic: str, partition: int) -> str:
     return f"arenamesh:{{{topic}}}:{partition}"
 
 
-# Appends entries, each behind the number of its key and how many arguments it has; answers the new lengths.
-# One command for all of them: a client spends more on a command than Redis on an entry.
+# Appends entries, each four arguments: the number of its key, id, subject, body. Answers the new lengths. One
+# command for all, and in it nothing that goes without saying: a client spends more on an argument than Redis
+# on an entry.
 _ADD = """
-local at = 1
-while at <= #ARGV do
-  local last = at + 1 + ARGV[at + 1]
-  redis.call('XADD', KEYS[tonumber(ARGV[at])], '*', unpack(ARGV, at + 2, last))
-  at = last + 1
+for at = 1, #ARGV, 4 do
+  local key, id, subject, body = unpack(ARGV, at, at + 3)
+  redis.call('XADD', KEYS[tonumber(key)], '*', 'id', id, 'subject', subject, 'body', body)
 end
 local lengths = {}
 for number, key in ipairs(KEYS) do lengths[number] = redis.call('XLEN', key) end
@@ -158,8 +157,7 @@ class Streams:
         numbers = {key: number for number, key in enumerate(sorted({key for key, _ in entries}), start=1)}
         arguments: list[Any] = []
         for key, message in entries:
-            fields = [part for field in _fields(message).items() for part in field]
-            arguments += (numbers[key], len(fields), *fields)
+            arguments += (numbers[key], message.id, message.subject, message.body)
         with _answering():
             lengths = await self._add(keys=list(numbers), args=arguments)
         return dict(zip(numbers, lengths, strict=True))
@@ -277,10 +275,6 @@ def _members(shared: str) -> str:
 
 def _holders(shared: str) -> str:
     return f"{shared}:holders"
-
-
-def _fields(message: Message) -> Any:
-    return {"id": message.id, "subject": message.subject, "body": message.body}
 
 
 def _paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:
