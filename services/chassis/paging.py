@@ -14,6 +14,8 @@ from services.chassis.errors import InvalidArgument
 DEFAULT_SIZE = 50
 MAX_SIZE = 1000
 _VERSION = 1
+_LONGEST = 4000
+"""Characters of a value: no sort key has so many, and Python reads no number of much more."""
 
 
 def size(asked: int) -> int:
@@ -40,13 +42,17 @@ def decode(token: str, query: str, *, fields: int) -> list[str] | None:
     try:
         body = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         version, fingerprint, *last = body
-    except (binascii.Error, ValueError, TypeError) as error:
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
         raise _invalid("is not a page token") from error
-    if version != _VERSION or len(last) != fields or not all(isinstance(value, str) for value in last):
+    if version != _VERSION or len(last) != fields or not all(map(_is_value, last)):
         raise _invalid("is not a page token of this list")
     if fingerprint != _fingerprint(query):
         raise _invalid("belongs to another filter")
     return [str(value) for value in last]
+
+
+def _is_value(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST
 
 
 def _fingerprint(query: str) -> str:

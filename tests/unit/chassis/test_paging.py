@@ -58,6 +58,11 @@ def test_a_made_up_token(body: object) -> None:
     refused(base64.urlsafe_b64encode(json.dumps(body).encode()).decode())
 
 
+def test_a_token_that_is_too_much_to_read() -> None:
+    refused(base64.urlsafe_b64encode(b"[" * 30_000).decode())
+    refused(paging.encode(["9" * 4001], "q"), fields=1)
+
+
 @settings(max_examples=300)
 @given(st.text(max_size=40).filter(bool))
 def test_any_text_is_refused_in_words(token: str) -> None:
