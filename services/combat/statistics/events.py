@@ -218,6 +218,9 @@ class Story:
         player_id = self._memory.seats[record.slot].player_id
         score = self._memory.scores.get(player_id, Score()).violated(record.time_us, self._half_life_us)
         self._memory.scores[player_id] = score
+        if command.command.HasField("shot"):
+            claims = self._memory.false_claims
+            claims[player_id] = claims.get(player_id, 0) + 1
         said = combat_pb2.CombatViolation(
             session_id=self._session.session_id,
             player_id=player_id,
@@ -303,9 +306,11 @@ class Story:
                     player_id=player_id,
                     from_us=from_us,
                     to_us=from_us + SECOND_US,
+                    false_claims=memory.false_claims.get(player_id, 0),
                     **dict(zip(_TOLD, change, strict=True)),
                 )
                 self._say("combat.player_summary", summary, self.sequence, self.time_us, player_id)
+        memory.false_claims = {}
         memory.second = following
 
     def _say(self, type_: str, data: Message, sequence: int, time_us: int, player_id: str = "") -> None:

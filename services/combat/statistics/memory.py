@@ -34,6 +34,8 @@ class Memory:
     absent: list[str] = field(default_factory=list)
     """Players who left before the match began and have not come back: they took no part."""
     scores: dict[str, Score] = field(default_factory=dict)
+    false_claims: dict[str, int] = field(default_factory=dict)
+    """Of the second that is not told yet, by player."""
 
     def save(self) -> dict[str, Any]:
         """Lists are shorter than objects, and several times quicker to write than `dataclasses.asdict`."""
@@ -47,6 +49,7 @@ class Memory:
             "fallen": dict(self.fallen),
             "absent": list(self.absent),
             "scores": {player: [score.milli, score.at_us] for player, score in self.scores.items()},
+            "false_claims": dict(self.false_claims),
         }
 
     @classmethod
@@ -60,4 +63,6 @@ class Memory:
             fallen=dict(saved["fallen"]),
             absent=list(saved["absent"]),
             scores={player: Score(*score) for player, score in saved["scores"].items()},
+            # What an older build saved has none.
+            false_claims=dict(saved.get("false_claims", {})),
         )

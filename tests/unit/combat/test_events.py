@@ -23,7 +23,7 @@ from services.combat.statistics.events import (
     Told,
 )
 from services.combat.statistics.memory import Seat
-from services.combat.statistics.violations import HONEST_VIEW_US
+from services.combat.statistics.violations import HONEST_VIEW_US, violation
 from tests.support.arenas import Match, at
 from tests.support.journals import session_row
 from tests.support.random_match import MODES, RandomMatch
@@ -166,6 +166,7 @@ def test_summaries_add_up_to_the_statistics(seed: int) -> None:
         of_player = sums.get(player.player_id, Counter())
         # Of no interest but to whom judges aim.
         of_player.pop("snap_hits", None)
+        of_player.pop("false_claims", None)
         assert {name: getattr(player, name) for name in of_player} == dict(of_player)
     assert sum(counter["shots"] for counter in sums.values()) == sum(p.shots for p in story.players()) > 0
 
@@ -180,6 +181,21 @@ def test_a_second_holds_what_its_records_say(seed: int) -> None:
             shots[seats[command.verdict.slot], record.time_us // 1_000_000 * 1_000_000] += 1
     found = of_type(told(story_of(match), segment), "combat.player_summary")
     assert {(each.player_id, each.from_us): each.shots for each in found if each.shots} == dict(shots)
+
+
+def test_a_second_holds_the_claims_that_no_link_explains() -> None:
+    some: Counter[str] = Counter()
+    for seed in range(8):
+        match, segment = played(seed)
+        false: Counter[tuple[str, int]] = Counter()
+        for record, seats in seated(segment):
+            if record.command.command.HasField("shot") and violation(record.command):
+                false[seats[record.command.verdict.slot], record.time_us // 1_000_000 * 1_000_000] += 1
+        found = of_type(told(story_of(match), segment), "combat.player_summary")
+        assert {(e.player_id, e.from_us): e.false_claims for e in found if e.false_claims} == dict(false)
+        assert all(each.false_claims <= each.clamped_rewinds <= each.shots for each in found)
+        some += Counter(seats for seats, _ in false.elements())
+    assert some, "nobody ever lied"
 
 
 @pytest.mark.parametrize("seed", range(len(MODES)))
