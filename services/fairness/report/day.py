@@ -17,6 +17,11 @@ BOARDS = {"arena": 900, "race": 40_000, "survival": 2_500, "towers": 150_000}
 """Boards that the game tells scores of, and a usual score."""
 _LIES = np.array(["acked_snapshot", "newest_snapshot", "future", "round_trip"])
 _MOVES_HZ = 20
+_SENT = ("liveops.progression", "liveops.boss_kill", "liveops.drop_claimed", "liveops.score")
+_TOLD_S = 5
+"""Refusals are summed up for so long."""
+_LOST_S = 3600
+"""Answers are, at most."""
 _SECOND_US = 1_000_000
 
 Real = NDArray[np.floating[Any]]
@@ -24,7 +29,8 @@ Real = NDArray[np.floating[Any]]
 
 def events_of(person: Person, draw: Draw) -> list[Table]:
     """All of a day, each table in the order of time."""
-    tables = [*_fights(person, draw), *_plays(person, draw), *_bosses(person, draw), *_refused(person, draw)]
+    tables = [*_fights(person, draw), *_plays(person, draw), *_bosses(person, draw)]
+    tables += _refused(person, sum(len(each.at) for each in tables if each.event in _SENT), draw)
     if person.kind is Kind.FLOODING:
         tables += _floods(person, draw)
     if person.kind is Kind.GAIN or draw.random() < 5e-5:  # or a server that told something twice
@@ -78,6 +84,7 @@ def _fights(person: Person, draw: Draw) -> Iterator[Table]:
         hasty = cheats & (draw.random(n) < 0.1 + 0.9 * person.strength)
         corrected += np.where(hasty, draw.binomial(_MOVES_HZ, 0.1 + 0.5 * person.strength, n), 0)
     clamps = draw.binomial(shots, clamped)
+    lies = draw.binomial(clamps, 0.5 * person.strength if person.kind is Kind.REWIND else person.misjudged)
     told = (shots > 0) | (corrected > 0)
     at = (seconds * _SECOND_US).astype(np.int64)
     columns = {
@@ -86,12 +93,11 @@ def _fights(person: Person, draw: Draw) -> Iterator[Table]:
         "headshots": draw.binomial(hits, head),
         "snap_hits": draw.binomial(hits, snap),
         "clamped_rewinds": clamps,
+        "false_claims": lies,
         "movement_violations": corrected,
     }
     yield Table("combat.player_summary", at[told], {name: each[told] for name, each in columns.items()})
-    lying = 0.5 * person.strength if person.kind is Kind.REWIND else 0.01
-    lies = np.repeat(at, draw.binomial(clamps, lying))
-    yield Table("combat.violation", lies, {"kind": draw.choice(_LIES, len(lies))})
+    yield Table("combat.violation", np.repeat(at, lies), {"kind": draw.choice(_LIES, lies.sum())})
     yield _results(person, starts, cheats[::MATCH_S], draw)
 
 
@@ -178,12 +184,23 @@ def _bosses(person: Person, draw: Draw) -> Iterator[Table]:
     yield _table("liveops.drop_claimed", drops + draw.uniform(0, 0.5, len(drops)))
 
 
-def _refused(person: Person, draw: Draw) -> Iterator[Table]:
-    """Honest storms of retries: few, and now and then a whole queue."""
-    if person.plays_s and draw.random() < 0.03:
-        at = _start(0, draw) + np.sort(draw.uniform(0, 3600, draw.integers(1, 4)))
-        again = 1 + draw.lognormal(np.log(8), 1.5, len(at)).astype(np.int64)
-        yield _table("liveops.refused", at, duplicates=again)
+def _refused(person: Person, sent: int, draw: Draw) -> Iterator[Table]:
+    """Answers that were lost for some time: until one arrives, what waits for it is sent again and again.
+    Nobody who waits for an answer sends at once; most wait longer each time, and some as long as before.
+
+    Args:
+        sent: events of the day; nobody sends again what was not sent.
+    """
+    if not sent or draw.random() >= 0.03:
+        return
+    for _ in range(draw.integers(1, 4)):
+        begin, lost_s = _start(_LOST_S, draw), min(draw.lognormal(np.log(20), 1.5), _LOST_S)
+        again = np.arange(_LOST_S / 5)
+        waits = draw.uniform(5, 30) + 0 * again if draw.random() < 0.2 else 5 + np.minimum(2**again, 60)
+        tries = np.cumsum(waits)
+        told = np.unique((begin + tries[: 1 + np.searchsorted(tries, lost_s)]) // _TOLD_S + 1)
+        waiting = min(1 + int(draw.lognormal(np.log(8), 1.5)), sent)
+        yield _table("liveops.refused", told * _TOLD_S, duplicates=np.full(len(told), waiting))
 
 
 # -- cheats -------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from services.fairness.report.watch import Watched
 
 MEANT_FOR: dict[str, frozenset[Kind]] = {
     "aim_headshots": frozenset({Kind.AIM}),
+    "aim_heads": frozenset({Kind.AIM}),
     "aim_hits": frozenset({Kind.AIM}),
     "aim_snaps": frozenset({Kind.AIM}),
     "damage_drift": frozenset({Kind.AIM}),

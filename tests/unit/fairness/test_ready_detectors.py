@@ -28,7 +28,7 @@ READY = {
 
 
 def test_there_is_one_for_everything_that_is_watched() -> None:
-    assert len(READY) == 14
+    assert len(READY) == 15
     assert {type(detector.rule) for detector in READY.values()} >= {Ratio, Flood, Repetition}
     acting = {id_ for id_, detector in READY.items() if detector.mode > Mode.FLAG}
     assert acting == {"flooding"}  # nothing else acts before a person has looked

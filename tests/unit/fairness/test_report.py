@@ -47,8 +47,7 @@ def test_most_cheats_are_found_whatever_they_do(day: Watched) -> None:
 
 def test_honest_players_are_flagged_no_more_often_than_is_allowed(day: Watched) -> None:
     for row in figures(READY.values(), day, 0.01):
-        # A slow link looks like the abuse of one: this one is a hint, and only watches.
-        assert row.within_budget or row.detector == "rewind_abuse", row
+        assert row.within_budget, row
         if READY[row.detector].mode > Mode.SHADOW:
             assert row.false == 0, row
 
