@@ -195,8 +195,8 @@ def _refused(person: Person, sent: int, draw: Draw) -> Iterator[Table]:
         return
     for _ in range(draw.integers(1, 4)):
         begin, lost_s = _start(_LOST_S, draw), min(draw.lognormal(np.log(20), 1.5), _LOST_S)
-        again = np.arange(_LOST_S / 5)
-        waits = draw.uniform(5, 30) + 0 * again if draw.random() < 0.2 else 5 + np.minimum(2**again, 60)
+        longer = 5 + np.minimum(2 ** np.arange(_LOST_S / 5), 60)
+        waits = np.full_like(longer, draw.uniform(5, 30)) if draw.random() < 0.2 else longer
         tries = np.cumsum(waits)
         told = np.unique((begin + tries[: 1 + np.searchsorted(tries, lost_s)]) // _TOLD_S + 1)
         waiting = min(1 + int(draw.lognormal(np.log(8), 1.5)), sent)
