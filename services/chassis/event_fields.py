@@ -39,6 +39,8 @@ EVENTS: Mapping[str, type[Message]] = {
 }
 """What each known type says. Others may carry any message that is known here, such as a Struct."""
 
+MAX_ID = 255
+"""Characters of an event's id: as many as the tables take."""
 PLAYER = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
 
 Scalar = str | int | float | bool
@@ -90,6 +92,13 @@ def payload(envelope: Envelope) -> Message:
         raise malformed("data", f"'{name}' is no message that is known here") from error
     except DecodeError as error:
         raise malformed("data", f"must be a {name}") from error
+
+
+def event_id(envelope: Envelope, most: int = MAX_ID) -> str:
+    """Of `most` characters at the most. Raises InvalidArgument: EVENT_MALFORMED."""
+    if not 1 <= len(envelope.id) <= most:
+        raise malformed("id", f"must have 1 to {most} characters")
+    return envelope.id
 
 
 def malformed(field: str, rule: str) -> InvalidArgument:

@@ -9,7 +9,7 @@ from arenamesh.events.v1.envelope_pb2 import Envelope
 from services.chassis import clock
 from services.chassis.bus.port import Bus, DeadLetterSink, Message, Subscription
 from services.chassis.errors import Conflict, InvalidArgument
-from services.chassis.event_fields import envelope_of, malformed, occurred_at, payload
+from services.chassis.event_fields import envelope_of, event_id, occurred_at, payload
 from services.fairness.batch import observed
 from services.fairness.committer import Committer
 from services.fairness.detectors import Detectors
@@ -24,8 +24,6 @@ TOPICS = (
     "game.progression.events",
     "game.gamification.events",
 )
-MOST_ID = 255
-"""Characters of an event's id: as many as the tables take."""
 
 
 class Heard:
@@ -80,6 +78,5 @@ class Heard:
 def _read(signals: Signals, envelope: Envelope) -> Readings:
     if not signals.name(envelope.type):
         return {}
-    if not 1 <= len(envelope.id) <= MOST_ID:
-        raise malformed("id", f"must have 1 to {MOST_ID} characters")
+    event_id(envelope)
     return signals.read(envelope, payload(envelope))

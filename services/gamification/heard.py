@@ -14,7 +14,7 @@ from arenamesh.events.v1.envelope_pb2 import Envelope
 
 from services.chassis.bus.port import Bus, DeadLetterSink, Message, Subscription
 from services.chassis.errors import Conflict
-from services.chassis.event_fields import PLAYER, envelope_of, malformed, payload
+from services.chassis.event_fields import MAX_ID, envelope_of, event_id, payload, player_of
 from services.chassis.metrics import GAMIFICATION_OBSERVED
 from services.gamification.batch import Command, Turn
 from services.gamification.committer import Committer
@@ -36,8 +36,8 @@ MASTERY_LEVEL_UP = "progression.mastery_level_up"
 MASTERY = "mastery"
 """The source of grants that a mastery level unlocked; the source's id is the character's."""
 
-_MOST_ID = 240
-"""Characters: as many as the tables take, less a number behind it."""
+_MAX_ID = MAX_ID - 15
+"""Room is left for a number behind it."""
 _log = structlog.get_logger()
 
 
@@ -71,8 +71,7 @@ def told(envelope: Envelope, sources: Sources) -> Told:
     rewards = envelope.type == MASTERY_LEVEL_UP
     if not rewards and not sources.name(envelope.type):
         return Told((), ())
-    if not 1 <= len(envelope.id) <= _MOST_ID:
-        raise malformed("id", f"must have 1 to {_MOST_ID} characters")
+    event_id(envelope, _MAX_ID)
     event = payload(envelope)
     unlocked: Iterable[Unlocked] = ()
     if isinstance(event, progression_pb2.ProgressionMasteryLevelUp):
@@ -81,8 +80,7 @@ def told(envelope: Envelope, sources: Sources) -> Told:
 
 
 def _unlocked(up: progression_pb2.ProgressionMasteryLevelUp, defined: Collection[str]) -> list[Unlocked]:
-    if not PLAYER.fullmatch(up.player_id):
-        raise malformed("player_id", f"must match {PLAYER.pattern}")
+    player_of(up.player_id, ("player_id",))
     for reward_id in up.reward_ids:
         if reward_id not in defined:
             _log.info("a mastery reward is not defined", reward_id=reward_id)

@@ -10,7 +10,7 @@ from arenamesh.events.v1 import fairness_pb2
 
 from services.chassis.bus.port import Bus, DeadLetterSink, Message, Subscription
 from services.chassis.db import Database
-from services.chassis.event_fields import PLAYER, envelope_of, malformed, payload
+from services.chassis.event_fields import envelope_of, malformed, payload, player_of
 from services.ingest.domain.standing import Standing, State
 from services.ingest.store import IngestStore
 
@@ -41,11 +41,10 @@ class Heard:
         changed = payload(envelope)
         if not isinstance(changed, fairness_pb2.FairnessStandingChanged):
             raise malformed("data", "must be an arenamesh.events.v1.FairnessStandingChanged")
-        if not PLAYER.fullmatch(changed.player_id):
-            raise malformed("player_id", f"must match {PLAYER.pattern}")
+        player = player_of(changed.player_id, ("player_id",))
         standing = _standing(changed)
         async with self._database.connection() as connection:
-            await self._store.stand(connection, changed.player_id, standing, changed.revision)
+            await self._store.stand(connection, player, standing, changed.revision)
 
 
 def _standing(changed: fairness_pb2.FairnessStandingChanged) -> Standing:

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from services.chassis import clock
 from services.chassis.bus import port
 from services.chassis.bus.port import Bus, DeadLetterSink, Subscription
-from services.chassis.event_fields import PLAYER, envelope_of, malformed, payload
+from services.chassis.event_fields import MAX_ID, envelope_of, event_id, malformed, payload, player_of
 from services.chassis.metrics import LEADERBOARD_SCORES
 from services.leaderboard.batch import Command, quarantine
 from services.leaderboard.boards import Boards
@@ -33,8 +33,8 @@ TOPICS = (
     "game.fairness.events",
 )
 _HIDDEN = "fairness.scores_changed"
-_MOST_ID = 240
-"""Characters: as many as the tables take, less a number behind it."""
+_MAX_ID = MAX_ID - 15
+"""Room is left for a number behind it."""
 
 
 class Heard:
@@ -60,7 +60,8 @@ class Heard:
 
     async def _quarantine(self, envelope: Envelope) -> None:
         hold = _hold(payload(envelope))
-        await self._committer.run(quarantine(hold, actor=f"event:{envelope.id}", event=_id(envelope)))
+        id_ = event_id(envelope, _MAX_ID)
+        await self._committer.run(quarantine(hold, actor=f"event:{id_}", event=id_))
 
     async def _count(self, envelope: Envelope, scores: Sequence[Score]) -> None:
         last: Sequence[Outcome] = ()
@@ -80,7 +81,7 @@ class Heard:
         sources = await self._sources()
         if not sources.name(envelope.type):
             return []
-        _id(envelope)
+        event_id(envelope, _MAX_ID)
         return sources.read(envelope, payload(envelope), clock.now())
 
     async def _sources(self) -> Sources:
@@ -91,19 +92,12 @@ class Heard:
         return self._read_by
 
 
-def _id(envelope: Envelope) -> str:
-    if not 1 <= len(envelope.id) <= _MOST_ID:
-        raise malformed("id", f"must have 1 to {_MOST_ID} characters")
-    return envelope.id
-
-
 def _hold(event: Message) -> Hold:
     if not isinstance(event, fairness_pb2.FairnessScoresChanged):
         raise malformed("data", "must be an arenamesh.events.v1.FairnessScoresChanged")
-    if not PLAYER.fullmatch(event.player_id):
-        raise malformed("player_id", f"must match {PLAYER.pattern}")
+    player = player_of(event.player_id, ("player_id",))
     try:
         hidden = tuple(Hidden(each.board, each.since.ToDatetime(UTC)) for each in event.hidden)
     except (ValueError, OverflowError) as error:
         raise malformed("hidden.since", "is no time") from error
-    return Hold(event.player_id, event.revision, hidden)
+    return Hold(player, event.revision, hidden)

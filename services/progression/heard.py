@@ -4,7 +4,6 @@ The ledger notes the event's id in the transaction of the effect, so however oft
 events come, each has its effect once.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,12 +12,10 @@ from typing import Any
 import structlog
 from arenamesh.events.v1 import combat_pb2, liveops_pb2
 from arenamesh.events.v1.envelope_pb2 import Envelope
-from google.protobuf.message import DecodeError
-from google.protobuf.message import Message as Data
 
 from services.chassis.bus.port import Bus, DeadLetterSink, Message, Subscription
 from services.chassis.errors import DomainError
-from services.chassis.event_fields import envelope_of, malformed
+from services.chassis.event_fields import envelope_of, event_id, malformed, payload, player_of
 from services.chassis.metrics import PROGRESSION_AWARDS_REFUSED
 from services.progression.batch import Command, Recorded
 from services.progression.domain.award import Award, award
@@ -31,8 +28,6 @@ TOPICS = ("game.combat.events", "game.liveops.events")
 ABORTED = "aborted"
 
 _log = structlog.get_logger()
-_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
-_MOST_ID = 255
 _MOST = 2**63 - 1
 
 
@@ -53,19 +48,11 @@ def earned(envelope: Envelope) -> list[Earned]:
     Raises:
         InvalidArgument: EVENT_MALFORMED, it is not what its type says.
     """
-    reading = _READINGS.get(envelope.type)
-    if reading is None:
+    read = _READINGS.get(envelope.type)
+    if read is None:
         return []
-    kind, read = reading
-    data = kind()
-    try:
-        fits = envelope.data.Unpack(data)
-    except DecodeError:
-        fits = False
-    if not fits:
-        raise malformed("data", f"must be a {data.DESCRIPTOR.full_name}")
-    if not 1 <= len(envelope.id) <= _MOST_ID:
-        raise malformed("id", f"must have 1 to {_MOST_ID} characters")
+    data = payload(envelope)
+    event_id(envelope)
     return read(data)
 
 
@@ -116,13 +103,12 @@ def _drop_claimed(claimed: liveops_pb2.LiveopsDropClaimed) -> list[Earned]:
     return [_named(claimed.player_id, claimed.character_id, roles=("claimer",))]
 
 
-# What each type says, and how it is read.
-_READINGS: Mapping[str, tuple[type[Data], Callable[[Any], list[Earned]]]] = {
-    "combat.kill": (combat_pb2.CombatKill, _kill),
-    "combat.session_ended": (combat_pb2.CombatSessionEnded, _session_ended),
-    "liveops.progression": (liveops_pb2.LiveopsProgression, _progression),
-    "liveops.boss_kill": (liveops_pb2.LiveopsBossKill, _boss_kill),
-    "liveops.drop_claimed": (liveops_pb2.LiveopsDropClaimed, _drop_claimed),
+_READINGS: Mapping[str, Callable[[Any], list[Earned]]] = {
+    "combat.kill": _kill,
+    "combat.session_ended": _session_ended,
+    "liveops.progression": _progression,
+    "liveops.boss_kill": _boss_kill,
+    "liveops.drop_claimed": _drop_claimed,
 }
 
 
@@ -139,10 +125,9 @@ def _named(
     given: Gain | None = None,
     content_level: int | None = None,
 ) -> Earned:
-    if not _ID.fullmatch(player_id):
-        raise malformed("player_id", f"must match {_ID.pattern}")
-    if character_id and not _ID.fullmatch(character_id):
-        raise malformed("character_id", f"must match {_ID.pattern}")
+    player_of(player_id, ("player_id",))
+    if character_id:
+        player_of(character_id, ("character_id",))
     return Earned(player_id, character_id or player_id, roles, given, content_level)
 
 
