@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from services.chassis.db import Connection, Database
-from services.chassis.errors import Unavailable
+from services.chassis.errors import Overloaded, Unavailable
 from services.chassis.idempotency import Idempotency
 from services.chassis.inbox import Inbox
 from services.chassis.settings import Settings
@@ -18,7 +18,7 @@ _CANCEL_S = 0.2
 _PURGE_ROWS = 10_000
 _log = structlog.get_logger()
 
-Work = Callable[[], Awaitable[None]]
+Work = Callable[[], Awaitable[object]]
 
 
 @asynccontextmanager
@@ -50,20 +50,29 @@ async def _for_ever(work: Work) -> None:
         await asyncio.sleep(_AGAIN_S)
 
 
+async def regularly(work: Work, *, every_s: float, failing: str) -> None:
+    """For ever, with a pause in between. While the database is away or has too much to do, it is left for the
+    next time; `failing`: what the log says of that."""
+    while True:
+        try:
+            await work()
+        except (Unavailable, Overloaded) as error:
+            _log.warning(failing, reason=error.reason)
+        await asyncio.sleep(every_s)
+
+
 async def keep_house(database: Database, schema: str, settings: Settings) -> None:
     """For ever: forgets answers and handled events of `schema` whose time is over."""
     answers, handled = Idempotency(schema), Inbox(schema)
     keep_answers = timedelta(hours=settings.idempotency_hours)
     keep_handled = timedelta(days=settings.inbox_keep_days)
 
-    async def forget(connection: Connection) -> int:
+    async def purge(connection: Connection) -> int:
         await answers.purge(connection, keep_answers)
         return await handled.purge(connection, keep_handled, _PURGE_ROWS)
 
-    while True:
-        try:
-            while await database.transaction(forget) == _PURGE_ROWS:
-                pass
-        except Unavailable as error:
-            _log.warning("nothing is forgotten", reason=error.reason)
-        await asyncio.sleep(settings.purge_s)
+    async def forget() -> None:
+        while await database.transaction(purge) == _PURGE_ROWS:
+            pass
+
+    await regularly(forget, every_s=settings.purge_s, failing="nothing is forgotten")

@@ -1,20 +1,15 @@
 """What the peers of players did, as it was some seconds ago: enough for what is usual."""
 
-import asyncio
 from datetime import timedelta
 
-import structlog
-
 from services.chassis import clock, sql
+from services.chassis.background import regularly
 from services.chassis.db import Database
-from services.chassis.errors import Overloaded, Unavailable
 from services.fairness.detectors import DetectorStore
 from services.fairness.domain.detector import Detector, Outlier
 from services.fairness.domain.finding import Peers
 from services.fairness.domain.peers import Histogram, kept_as
 from services.fairness.schema import SQL
-
-_log = structlog.get_logger()
 
 
 class PeerBook:
@@ -40,12 +35,7 @@ class PeerBook:
 
     async def run(self) -> None:
         """For ever."""
-        while True:
-            try:
-                await self.read()
-            except (Unavailable, Overloaded) as error:
-                _log.warning("peers stay as they were", reason=error.reason)
-            await asyncio.sleep(self._every_s)
+        await regularly(self.read, every_s=self._every_s, failing="peers stay as they were")
 
     async def read(self) -> None:
         """As they are now. Raises Unavailable, Overloaded."""

@@ -1,13 +1,10 @@
 """What is kept for a time only."""
 
-import asyncio
 from datetime import timedelta
 
-import structlog
-
 from services.chassis import clock
-from services.chassis.db import Database
-from services.chassis.errors import Unavailable
+from services.chassis.background import regularly
+from services.chassis.db import Connection, Database
 from services.ingest.settings import IngestSettings
 from services.ingest.store import IngestStore, Kind
 
@@ -15,24 +12,21 @@ _ROWS = 2000
 """Of each kind in one transaction: some have bodies of 64 KiB."""
 _MARGIN = timedelta(hours=1)
 """For a request that is under way, and clocks that differ."""
-_log = structlog.get_logger()
 
 
 async def forget(database: Database, store: IngestStore, settings: IngestSettings) -> None:
     """For ever: whatever is older than it is kept."""
     kept = _kept(settings)
-    while True:
+
+    async def page(connection: Connection) -> bool:
         now = clock.now()
-        try:
-            while await database.transaction(
-                lambda connection, now=now: store.forget(  # type: ignore[misc]
-                    connection, {kind: now - span for kind, span in kept.items()}, _ROWS
-                )
-            ):
-                pass
-        except Unavailable as error:
-            _log.warning("nothing is forgotten", reason=error.reason)
-        await asyncio.sleep(settings.purge_s)
+        return await store.forget(connection, {kind: now - span for kind, span in kept.items()}, _ROWS)
+
+    async def purge() -> None:
+        while await database.transaction(page):
+            pass
+
+    await regularly(purge, every_s=settings.purge_s, failing="nothing is forgotten")
 
 
 def _kept(settings: IngestSettings) -> dict[Kind, timedelta]:

@@ -1,15 +1,13 @@
 """Makes periods final: from then on nothing of them changes, except what is quarantined or cleared."""
 
-import asyncio
 import hashlib
 from collections import deque
 
 import asyncpg
-import structlog
 
 from services.chassis import clock, sql
+from services.chassis.background import regularly
 from services.chassis.db import Connection, Database
-from services.chassis.errors import Overloaded, Unavailable
 from services.chassis.metrics import LEADERBOARD_FINALISED
 from services.leaderboard import rows
 from services.leaderboard.domain.order import micros
@@ -18,7 +16,6 @@ from services.leaderboard.schema import SQL
 
 _PAGE = 100
 _FETCH = 2000
-_log = structlog.get_logger()
 
 
 class Finaliser:
@@ -32,12 +29,7 @@ class Finaliser:
 
     async def run(self) -> None:
         """For ever."""
-        while True:
-            try:
-                await self.finalise()
-            except (Unavailable, Overloaded) as error:
-                _log.warning("nothing is made final", reason=error.reason)
-            await asyncio.sleep(self._every_s)
+        await regularly(self.finalise, every_s=self._every_s, failing="nothing is made final")
 
     async def finalise(self) -> list[Place]:
         """Those whose grace is over. Raises Unavailable, Overloaded: the rest is for the next time."""

@@ -1,4 +1,4 @@
--- name: due
+-- name: sanctions
 -- The next page of what is over, behind the last one.
 SELECT until, id, player_id
 FROM fairness.sanctions

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from services.chassis import clock
+from services.chassis import clock, sweep
 from services.chassis.db import Database
 from services.chassis.errors import FailedPrecondition, Unavailable
 from services.gamification import memory
-from services.gamification import sweeper as sweeping
 from services.gamification.batch import Command
 from services.gamification.committer import Committer
 from services.gamification.sweeper import Sweeper
@@ -140,7 +139,7 @@ async def test_two_that_sweep_at_once_do_nothing_twice(
     one: Committer, two: Committer, database: Database, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In pages much smaller than what is due."""
-    monkeypatch.setattr(sweeping, "_PAGE", 3)
+    monkeypatch.setattr(sweep, "_PAGE", 3)
     await kill(one, **{f"u{n}": 1 + n % 5 for n in range(20)})
     time.now = NOON + timedelta(days=2)
     await asyncio.gather(*(sweeper(database, running).sweep() for running in (one, two)))
@@ -165,7 +164,7 @@ async def test_a_sweeper_that_was_away_for_long_finds_what_there_was(
         # So often that the players in memory are tidied, too.
         for _ in range(memory.TIDY_EVERY):
             await kill(one, bob=1)
-    await sweeper(database, one)._delete("accumulators", time.now)
+    await sweeper(database, one)._sweep.delete("accumulators", time.now)
     await sweeper(database, two if forgets else one).sweep()
     first = "SELECT array_agg(DISTINCT user_id) FROM gamification.grants WHERE cause LIKE '%2026-03-04%'"
     assert await value(database, first) == ["ann"]
@@ -177,7 +176,7 @@ async def test_a_sweeper_that_was_away_for_long_finds_what_there_was(
 async def test_what_cannot_be_swept_holds_up_nobody(
     one: Committer, database: Database, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_PAGE", 2)
+    monkeypatch.setattr(sweep, "_PAGE", 2)
     await kill(one, ann=1, bob=1, cid=1)
     async with database.connection() as connection:
         await connection.execute(
@@ -195,7 +194,7 @@ async def test_what_cannot_be_swept_holds_up_nobody(
 async def test_a_sweep_that_is_broken_off_is_finished_by_the_next(
     one: Committer, two: Committer, database: Database, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_PAGE", 2)
+    monkeypatch.setattr(sweep, "_PAGE", 2)
     await kill(one, **{f"u{n}": 1 for n in range(8)})
     time.now = NOON + timedelta(days=2)
     real, done = one.run, 0
