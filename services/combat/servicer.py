@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any
 
 from arenamesh.combat.v1 import event_pb2, play_pb2, service_pb2, snapshot_pb2, spectate_pb2, verdict_pb2
@@ -59,16 +58,14 @@ class CombatServicer:
         rows = await self._sessions.list(
             status=status_of(request.status),
             type_=type_of(request.type),
-            after=_after(request.page_token, query),
+            after=paging.decode_place(request.page_token, query),
             limit=size + 1,
         )
         page = rows[:size]
-        more = len(rows) > size
+        last = page[-1] if len(rows) > size else None
         return service_pb2.ListSessionsResponse(
             sessions=map(to_message, page),
-            next_page_token=paging.encode([page[-1].created_at.isoformat(), page[-1].session_id], query)
-            if more
-            else "",
+            next_page_token=paging.encode_place(last.created_at, last.session_id, query) if last else "",
         )
 
     async def CreateSession(
@@ -209,8 +206,8 @@ class CombatServicer:
         if wanted.every_record and (wanted.player_id or wanted.outcome):
             raise InvalidArgument.of("every_record", "does not go with player_id or outcome")
         query = f"verdicts {request.session_id} {wanted}"
-        last = paging.decode(request.page_token, query, fields=1)
-        after = request.after_sequence if last is None else _sequence(last[0])
+        last = paging.decode_number(request.page_token, query)
+        after = request.after_sequence if last is None else last
         page = await self._evidence.list(request.session_id, wanted, after, paging.size(request.page_size))
         return service_pb2.ListVerdictsResponse(
             records=page.records, next_page_token=paging.encode([str(page.last)], query) if page.more else ""
@@ -277,19 +274,3 @@ def _metadata(context: Context) -> dict[str, Any]:
 
 def _encode(message: Message) -> bytes:
     return message.SerializeToString()
-
-
-def _after(token: str, query: str) -> tuple[datetime, str] | None:
-    last = paging.decode(token, query, fields=2)
-    if last is None:
-        return None
-    try:
-        return datetime.fromisoformat(last[0]), last[1]
-    except ValueError as error:
-        raise InvalidArgument.of("page_token", "is not a page token", reason="PAGE_TOKEN_INVALID") from error
-
-
-def _sequence(text: str) -> int:
-    if not text.isdecimal():
-        raise InvalidArgument.of("page_token", "is not a page token", reason="PAGE_TOKEN_INVALID")
-    return int(text)

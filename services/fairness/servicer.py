@@ -1,7 +1,6 @@
 """FairnessService between the contract and the domain: only translation, and who may see what."""
 
 import re
-from datetime import UTC, datetime
 
 from arenamesh.liveops.v1 import fairness_service_pb2
 
@@ -44,12 +43,13 @@ class FairnessServicer:
         state = FlagState(request.state) if request.state else None
         wanted = Wanted(request.player_id, request.detector_id, state, request.shadow)
         query = f"flags {'/'.join(map(str, wanted))}"
-        size = min(paging.size(request.page_size), MAX_FLAGS)
+        size = paging.size(request.page_size, MAX_FLAGS)
         found = await self._queries.flags(wanted, _place(request.page_token, query), size + 1)
-        page, more = found[:size], len(found) > size
-        last = [page[-1].opened_at.isoformat(), page[-1].id] if more else []
+        page = found[:size]
+        last = page[-1] if len(found) > size else None
         return fairness_service_pb2.ListFlagsResponse(
-            flags=map(translate_out.flag, page), next_page_token=paging.encode(last, query) if more else ""
+            flags=map(translate_out.flag, page),
+            next_page_token=paging.encode_place(last.opened_at, last.id, query) if last else "",
         )
 
     async def GetFlag(
@@ -112,8 +112,9 @@ class FairnessServicer:
         self, request: fairness_service_pb2.ListAuditRequest, _context: Context
     ) -> fairness_service_pb2.ListAuditResponse:
         query = f"audit {request.player_id}/{request.flag_id}"
-        size = min(paging.size(request.page_size), MAX_LINES)
-        before = _line(request.page_token, query)
+        size = paging.size(request.page_size, MAX_LINES)
+        last = paging.decode_number(request.page_token, query)
+        before = MOST_LINES if last is None else last
         found = await self._queries.audit(request.player_id, request.flag_id, before, size + 1)
         page, more = found[:size], len(found) > size
         return fairness_service_pb2.ListAuditResponse(
@@ -156,27 +157,9 @@ def _player(asked: str) -> str:
 
 def _place(page_token: str, query: str) -> Place:
     """Raises InvalidArgument (PAGE_TOKEN_INVALID)."""
-    last = paging.decode(page_token, query, fields=2)
-    if last is None:
+    found = paging.decode_place(page_token, query)
+    if found is None:
         return Place()
-    try:
-        at = datetime.fromisoformat(last[0]).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise _invalid() from error
-    if not _FLAG_ID.fullmatch(last[1]):
-        raise _invalid()
-    return Place(at, last[1])
-
-
-def _line(page_token: str, query: str) -> int:
-    """Raises InvalidArgument (PAGE_TOKEN_INVALID)."""
-    last = paging.decode(page_token, query, fields=1)
-    if last is None:
-        return MOST_LINES
-    if not last[0].isdecimal() or not 0 < int(last[0]) <= MOST_LINES:
-        raise _invalid()
-    return int(last[0])
-
-
-def _invalid() -> InvalidArgument:
-    return InvalidArgument.of("page_token", "is not a page token of this list", reason="PAGE_TOKEN_INVALID")
+    if not _FLAG_ID.fullmatch(found[1]):
+        raise paging.invalid()
+    return Place(*found)

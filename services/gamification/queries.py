@@ -10,17 +10,19 @@ import asyncpg
 from services.chassis import clock, sql
 from services.chassis.db import Database, DatabaseUnavailable
 from services.chassis.lookup import Lookup
+from services.chassis.paging import Place
 from services.gamification import rows
 from services.gamification.definitions_store import DefinitionsStore
 from services.gamification.domain.player import Grant, Quarantined, Transfer
 from services.gamification.schema import SQL
 from services.gamification.shelf import Shelf
 
-FIRST = datetime(1970, 1, 1, tzinfo=UTC)
-LAST = datetime(9999, 12, 31, tzinfo=UTC)
-_ALL = "definitions"
-Place = tuple[datetime, str]
+MAX_PAGE = 100
+"""Of definitions, and of progress with its history: more would not fit what a client takes as a message."""
+FIRST: Place = (datetime(1970, 1, 1, tzinfo=UTC), "")
+LAST: Place = (datetime(9999, 12, 31, tzinfo=UTC), "")
 """Where a page begins: after this time, and this id."""
+_ALL = "definitions"
 
 
 class Held(NamedTuple):

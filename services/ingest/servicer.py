@@ -25,7 +25,7 @@ MAX_PAGE = 200
 """Of rejected events, each with up to 4096 bytes of its body."""
 MAX_TOLD = 1000
 """Of a stream's events that were not accepted, those whose results are told."""
-_LAST = datetime(9999, 1, 1, tzinfo=UTC)
+_LAST: paging.Place = (datetime(9999, 1, 1, tzinfo=UTC), "")
 
 
 class IngestServicer:
@@ -83,16 +83,14 @@ class IngestServicer:
         self, request: ingest_service_pb2.ListRejectedEventsRequest, _context: Context
     ) -> ingest_service_pb2.ListRejectedEventsResponse:
         query = f"rejected {request.producer}"
-        size = min(paging.size(request.page_size), MAX_PAGE)
-        before = _before(request.page_token, query)
+        size = paging.size(request.page_size, MAX_PAGE)
+        before = paging.decode_place(request.page_token, query) or _LAST
         async with self._database.connection() as connection:
             rows = await self._store.rejected(connection, request.producer, before, size + 1)
         last = rows[size - 1] if len(rows) > size else None
         return ingest_service_pb2.ListRejectedEventsResponse(
             events=[translate.rejected(row) for row in rows[:size]],
-            next_page_token=paging.encode([last["received_at"].isoformat(), last["id"]], query)
-            if last
-            else "",
+            next_page_token=paging.encode_place(last["received_at"], last["id"], query) if last else "",
         )
 
     async def RegisterEventType(
@@ -149,17 +147,3 @@ def _count(results: Iterable[event_pb2.EventResult]) -> None:
     for result in results:
         name = event_pb2.EventOutcome.Name(result.outcome)
         INGEST_EVENTS.labels(name.removeprefix("EVENT_OUTCOME_").lower()).inc()
-
-
-def _before(page_token: str, query: str) -> tuple[datetime, str]:
-    last = paging.decode(page_token, query, fields=2)
-    if last is None:
-        return _LAST, ""
-    try:
-        at = datetime.fromisoformat(last[0])
-        at.timestamp()
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument.of("page_token", "is not a page token", reason="PAGE_TOKEN_INVALID") from error
-    if at.tzinfo is None:
-        raise InvalidArgument.of("page_token", "is not a page token", reason="PAGE_TOKEN_INVALID")
-    return at, last[1]

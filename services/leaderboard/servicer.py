@@ -1,11 +1,9 @@
 """LeaderboardService between the contract and the domain: only translation."""
 
-from datetime import UTC, datetime
-
 from arenamesh.liveops.v1 import leaderboard_service_pb2
 
 from services.chassis import clock, paging
-from services.chassis.errors import InvalidArgument, NotFound
+from services.chassis.errors import NotFound
 from services.chassis.idempotency import key_of
 from services.chassis.method import Context
 from services.leaderboard import translate
@@ -138,8 +136,8 @@ class LeaderboardServicer:
         window = window_of(board, request.window)
         query = f"periods {board.id}/{window}"
         size = paging.size(request.page_size)
-        last = paging.decode(request.page_token, query, fields=1)
-        found = await self._periods.list(board, window, _before(last), size + 1)
+        before = paging.decode_time(request.page_token, query)
+        found = await self._periods.list(board, window, before, size + 1)
         page = found[:size]
         more = len(found) > size
         return leaderboard_service_pb2.ListPeriodsResponse(
@@ -153,21 +151,4 @@ def _after(last: list[str] | None) -> bytes:
     try:
         return bytes.fromhex(last[0]) if last else b""
     except ValueError as error:
-        raise _invalid() from error
-
-
-def _before(last: list[str] | None) -> datetime | None:
-    if last is None:
-        return None
-    try:
-        before = datetime.fromisoformat(last[0])
-        in_utc = before.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise _invalid() from error
-    if before.tzinfo is None:
-        raise _invalid()
-    return in_utc
-
-
-def _invalid() -> InvalidArgument:
-    return InvalidArgument.of("page_token", "is not a page token of this list", reason="PAGE_TOKEN_INVALID")
+        raise paging.invalid() from error

@@ -6,7 +6,6 @@ from arenamesh.progression.v1 import service_pb2
 
 from services.chassis import paging
 from services.chassis.auth import principal
-from services.chassis.errors import InvalidArgument
 from services.chassis.idempotency import key_of
 from services.chassis.method import Context
 from services.progression import translate
@@ -217,8 +216,8 @@ class ProgressionServicer:
         character = await self._character(request.character_id)
         query = f"history {character.character_id}"
         size = paging.size(request.page_size)
-        last = paging.decode(request.page_token, query, fields=1)
-        before = NEWEST if last is None else _version(last[0])
+        last = paging.decode_number(request.page_token, query)
+        before = NEWEST if last is None else last
         found = await self._history.before(character.character_id, before, size + 1)
         page = found[:size]
         return service_pb2.GetHistoryResponse(
@@ -262,9 +261,3 @@ def _awarded(recorded: Sequence[Recorded]) -> bytes:
             if isinstance(each.event, ExperienceAwarded)
         ]
     ).SerializeToString()
-
-
-def _version(text: str) -> int:
-    if not text.isdecimal():
-        raise InvalidArgument.of("page_token", "is not a page token", reason="PAGE_TOKEN_INVALID")
-    return int(text)

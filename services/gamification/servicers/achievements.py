@@ -16,9 +16,8 @@ from services.gamification.definition_commands import DefinitionCommands
 from services.gamification.definitions import Writing, not_found
 from services.gamification.domain.observation import Observation
 from services.gamification.domain.player import AchievementProgress, Draft, Player
-from services.gamification.pages import MAX_PAGE
 from services.gamification.players import Players
-from services.gamification.queries import Definitions
+from services.gamification.queries import MAX_PAGE, Definitions
 from services.gamification.shelf import Shelf
 
 
@@ -81,7 +80,7 @@ class AchievementServicer:
         if request.include_disabled:
             staff(caller, "include_disabled")
         query = f"achievements {request.type} {request.category} {request.include_disabled} {caller.role}"
-        size = paging.size(min(request.page_size, MAX_PAGE))
+        size = paging.size(request.page_size, MAX_PAGE)
         last = paging.decode(request.page_token, query, fields=1)
         shelf, viewer = await self._definitions.shelf(), await self._viewer(caller)
         found = [
@@ -147,7 +146,7 @@ class AchievementServicer:
         caller = principal()
         user_id = user_of(request.user_id, caller)
         query = f"progress {user_id} {caller.role}"
-        size = paging.size(min(request.page_size, MAX_PAGE))
+        size = paging.size(request.page_size, MAX_PAGE)
         last = paging.decode(request.page_token, query, fields=3)
         shelf, player = await self._definitions.shelf(), await self._players.player(user_id)
         viewer = player if caller.role is Role.PLAYER else None
@@ -207,7 +206,7 @@ def _after(last: list[str]) -> _Place:
     try:
         return bool(int(open_)), int(at), id_
     except ValueError as error:
-        raise InvalidArgument.of("page_token", "is not a page token", reason="PAGE_TOKEN_INVALID") from error
+        raise paging.invalid() from error
 
 
 def _progress(

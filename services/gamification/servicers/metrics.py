@@ -16,7 +16,6 @@ from services.gamification.commands import Asked, Commands, Record
 from services.gamification.definition_commands import DefinitionCommands
 from services.gamification.definitions import Writing
 from services.gamification.domain.observation import Observation
-from services.gamification.pages import place, token
 from services.gamification.queries import LAST, Definitions, Queries
 from services.gamification.shelf import Shelf
 
@@ -80,13 +79,13 @@ class MetricServicer:
     ) -> metric_service_pb2.ListQuarantinedGainsResponse:
         query = f"gains {request.user_id}"
         size = paging.size(request.page_size)
-        before = place(request.page_token, query, LAST)
+        before = paging.decode_place(request.page_token, query) or LAST
         found = await self._queries.gains(request.user_id, before, size + 1)
         page = found[:size]
         last = page[-1] if len(found) > size else None
         return metric_service_pb2.ListQuarantinedGainsResponse(
             gains=[translate_out.gain(*each) for each in page],
-            next_page_token=token(last.created_at, last.gain.id, query) if last else "",
+            next_page_token=paging.encode_place(last.created_at, last.gain.id, query) if last else "",
         )
 
     async def ResolveQuarantinedGain(

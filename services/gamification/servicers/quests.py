@@ -11,9 +11,8 @@ from services.gamification.commands import Asked, Commands
 from services.gamification.definition_commands import DefinitionCommands
 from services.gamification.definitions import Writing, not_found
 from services.gamification.domain.player import Draft, Player, QuestProgress, QuestStatus
-from services.gamification.pages import MAX_PAGE
 from services.gamification.players import Players
-from services.gamification.queries import Definitions
+from services.gamification.queries import MAX_PAGE, Definitions
 from services.gamification.shelf import Shelf
 
 
@@ -73,7 +72,7 @@ class QuestServicer:
         if request.include_inactive:
             staff(caller, "include_inactive")
         query = f"quests {request.type} {request.include_inactive}"
-        size = paging.size(min(request.page_size, MAX_PAGE))
+        size = paging.size(request.page_size, MAX_PAGE)
         last = paging.decode(request.page_token, query, fields=1)
         shelf, viewer = await self._definitions.shelf(), await self._viewer(caller)
         found = [

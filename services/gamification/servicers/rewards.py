@@ -12,7 +12,6 @@ from services.gamification.commands import Asked, Commands
 from services.gamification.definition_commands import DefinitionCommands
 from services.gamification.definitions import Writing
 from services.gamification.domain.player import GrantStatus
-from services.gamification.pages import place, token
 from services.gamification.queries import FIRST, LAST, Queries
 from services.gamification.receipts import KeyRing
 from services.gamification.shelf import Shelf
@@ -121,12 +120,13 @@ class RewardServicer:
         user_id = user_of(request.user_id, principal())
         query = f"pending {user_id}"
         size = paging.size(request.page_size)
-        after = place(request.page_token, query, FIRST)
+        after = paging.decode_place(request.page_token, query) or FIRST
         found = await self._queries.pending(user_id, after, size + 1)
         page = found[:size]
+        last = page[-1] if len(found) > size else None
         return reward_service_pb2.ListPendingRewardsResponse(
             distributions=map(translate_out.grant, page),
-            next_page_token=token(page[-1].granted_at, page[-1].id, query) if len(found) > size else "",
+            next_page_token=paging.encode_place(last.granted_at, last.id, query) if last else "",
         )
 
     async def GetInventory(
@@ -159,12 +159,13 @@ class RewardServicer:
         user_id = user_of(request.user_id, principal())
         query = f"ledger {user_id}"
         size = paging.size(request.page_size)
-        before = place(request.page_token, query, LAST)
+        before = paging.decode_place(request.page_token, query) or LAST
         found = await self._queries.ledger(user_id, before, size + 1)
         page = found[:size]
+        last = page[-1] if len(found) > size else None
         return reward_service_pb2.ListLedgerResponse(
             transfers=map(translate_out.transfer, page),
-            next_page_token=token(page[-1].at, page[-1].id, query) if len(found) > size else "",
+            next_page_token=paging.encode_place(last.at, last.id, query) if last else "",
         )
 
     async def VerifyReceipt(

@@ -3,6 +3,7 @@
 import base64
 import json
 import string
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,11 @@ from services.chassis.errors import InvalidArgument
 @pytest.mark.parametrize(("asked", "rows"), [(0, 50), (1, 1), (1000, 1000), (1001, 1000)])
 def test_size(asked: int, rows: int) -> None:
     assert paging.size(asked) == rows
+
+
+@pytest.mark.parametrize(("asked", "rows"), [(0, 50), (100, 100), (101, 100), (1001, 100)])
+def test_size_of_large_rows(asked: int, rows: int) -> None:
+    assert paging.size(asked, 100) == rows
 
 
 def test_negative_size() -> None:
@@ -31,8 +37,39 @@ def test_a_token_brings_its_key_back(last: list[str], query: str) -> None:
     assert paging.decode(token, query, fields=len(last)) == last
 
 
+@settings(max_examples=300)
+@given(st.datetimes(timezones=st.just(UTC)), st.text())
+def test_a_place_is_brought_back(at: datetime, id_: str) -> None:
+    assert paging.decode_place(paging.encode_place(at, id_, "q"), "q") == (at, id_)
+
+
+@pytest.mark.parametrize(
+    "at", ["", "yesterday", "2026-11-20T09:30:00", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"]
+)
+def test_a_place_at_no_time(at: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        paging.decode_place(paging.encode([at, "id"], "q"), "q")
+    assert caught.value.reason == "PAGE_TOKEN_INVALID"
+    with pytest.raises(InvalidArgument):
+        paging.decode_time(paging.encode([at], "q"), "q")
+
+
+@pytest.mark.parametrize("number", [0, 7, 2**63 - 1])
+def test_a_number_is_brought_back(number: int) -> None:
+    assert paging.decode_number(paging.encode([str(number)], "q"), "q") == number
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "x", "²", str(2**63)])
+def test_what_is_no_number(text: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        paging.decode_number(paging.encode([text], "q"), "q")
+    assert caught.value.reason == "PAGE_TOKEN_INVALID"
+
+
 def test_no_token_is_the_first_page() -> None:
     assert paging.decode("", "q", fields=2) is None
+    assert paging.decode_place("", "q") is None
+    assert paging.decode_number("", "q") is None
 
 
 def refused(token: str, query: str = "q", fields: int = 2) -> str:
