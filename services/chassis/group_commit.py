@@ -14,10 +14,11 @@ import asyncpg
 import structlog
 
 from services.chassis import clock
-from services.chassis.errors import Overloaded, Unavailable
+from services.chassis.errors import DomainError, Overloaded, Unavailable
 from services.chassis.metrics import CommitMetrics
 
 C = TypeVar("C")
+T = TypeVar("T")
 Persist = Callable[[Sequence[C]], Awaitable[list[bytes | Exception]]]
 """The answer or the error of each command, when all is durable; of the first ones only, when they decided so
 much that the others have to wait for the next transaction. It must be a transaction: what it raises has not
@@ -225,6 +226,18 @@ class GroupCommit(Generic[C]):
         half = len(batch) // 2
         await self._commit(batch[:half])
         await self._commit(batch[half:])
+
+
+def outcome(decide: Callable[[C], T], command: C) -> T | Exception:
+    """What `decide` makes of a command, or why it does not: that is the command's own, and keeps no other of
+    the batch from being committed."""
+    try:
+        return decide(command)
+    except DomainError as error:
+        return error
+    except Exception as error:
+        _log.exception("command failed", command=repr(command))
+        return error
 
 
 def _fail(waiting: _Waiting[C], error: BaseException) -> None:

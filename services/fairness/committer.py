@@ -12,8 +12,7 @@ import structlog
 
 from services.chassis import clock
 from services.chassis.db import Connection, Database
-from services.chassis.errors import DomainError
-from services.chassis.group_commit import GroupCommit
+from services.chassis.group_commit import GroupCommit, outcome
 from services.chassis.metrics import FAIRNESS_COMMITS, FAIRNESS_FLAGS, FAIRNESS_OBSERVATIONS
 from services.fairness import audit_log
 from services.fairness.audit_log import AuditLog
@@ -95,7 +94,7 @@ class Committer:
         loaded, revision = await self._store.load(connection, Asked.by(commands))
         catalogue = await self._detectors.at_least(connection, revision)
         batch = Batch(loaded, catalogue, clock.now(), self._peers, self._limits)
-        outcomes = [_outcome(batch, command) for command in commands]
+        outcomes = [outcome(batch.run, command) for command in commands]
         changes = batch.changes
         evidence = await self._proved(connection, changes)
         lines = await self._lines(connection, changes, evidence)
@@ -140,13 +139,3 @@ class Committer:
 
 def _size(command: Command) -> int:
     return max(1, len(command.player_ids))
-
-
-def _outcome(batch: Batch, command: Command) -> bytes | Exception:
-    try:
-        return batch.run(command)
-    except DomainError as error:
-        return error
-    except Exception as error:
-        _log.exception("command failed", actor=command.actor, players=command.player_ids)
-        return error

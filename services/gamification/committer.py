@@ -7,12 +7,10 @@ what the other one did. So nothing is claimed before it is done, and nothing has
 
 from collections.abc import Callable, Mapping, Sequence
 
-import structlog
-
 from services.chassis import clock
 from services.chassis.db import Connection, Database
-from services.chassis.errors import DomainError
-from services.chassis.group_commit import GroupCommit
+from services.chassis.group_commit import GroupCommit, outcome
+from services.chassis.listeners import tell
 from services.chassis.metrics import GAMIFICATION_COMMITS, GAMIFICATION_PLAYERS
 from services.gamification.batch import Batch, Command
 from services.gamification.definitions_store import DefinitionsStore
@@ -23,7 +21,6 @@ Listener = Callable[[Mapping[str, int], Mapping[str, int]], None]
 """Told after each commit, before anybody has an answer of it: sequence of the newest notification, of
 players that were notified; and version, of players that were changed; and both of whoever is spoken of by an
 answer that is given again. Must not wait."""
-_log = structlog.get_logger()
 _ROWS = 4
 """Rows that a transaction may write, for each row that its commands may ask for."""
 
@@ -122,11 +119,7 @@ class Committer:
         notified = {player.user_id: player.notified for player in players if player.user_id in told}
         versions = {player.user_id: player.version for player in players}
         for listener in self.listeners:
-            try:
-                listener(notified, versions)
-            except Exception:
-                # It is committed: who waits for the answer must get it.
-                _log.exception("not told", listener=listener.__qualname__)
+            tell(listener, notified, versions)
 
 
 def _size(command: Command) -> int:
@@ -134,12 +127,8 @@ def _size(command: Command) -> int:
 
 
 def _outcome(batch: Batch, command: Command) -> bytes | Exception:
-    try:
-        decided = batch.decide(command)
-    except DomainError as error:
-        return error
-    except Exception as error:
-        _log.exception("command failed", actor=command.actor, users=command.user_ids)
-        return error
+    decided = outcome(batch.decide, command)
+    if isinstance(decided, Exception):
+        return decided
     batch.apply(decided)
     return decided.answer

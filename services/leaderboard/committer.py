@@ -8,12 +8,10 @@ what the other one did. What was committed goes to Redis before anybody has the 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-import structlog
-
 from services.chassis import clock
 from services.chassis.db import Connection, Database
-from services.chassis.errors import DomainError
-from services.chassis.group_commit import GroupCommit
+from services.chassis.group_commit import GroupCommit, outcome
+from services.chassis.listeners import tell
 from services.chassis.metrics import LEADERBOARD_COMMITS
 from services.chassis.write_through import WriteThrough
 from services.leaderboard.batch import Batch, Command, Key
@@ -27,7 +25,6 @@ from services.leaderboard.store import Asked, EntryStore
 Listener = Callable[[Mapping[Place, int]], None]
 """Told after each commit, and after Redis, of the places whose entries changed, with when they did, in
 microseconds since 1970. Must not wait."""
-_log = structlog.get_logger()
 
 
 class Projection(Protocol):
@@ -106,7 +103,7 @@ class Committer:
         self, connection: Connection, commands: Sequence[Command]
     ) -> tuple[list[bytes | Exception], Mapping[Key, Entry]]:
         batch, catalogue, loaded = await self._load(connection, commands)
-        outcomes = [_outcome(batch, command) for command in commands]
+        outcomes = [outcome(batch.run, command) for command in commands]
         waiting = {Key(place, "") for place in self._projection.dirty}
         waiting |= self._unprojected.keys() | batch.changes.entries.keys()
         statement = self._store.writing(batch.changes, catalogue.boards, self._worker, sorted(waiting))
@@ -142,11 +139,7 @@ class Committer:
     def _tell(self, places: set[Place]) -> None:
         at = micros(clock.now())
         for listener in self.listeners:
-            try:
-                listener(dict.fromkeys(places, at))
-            except Exception:
-                # It is committed: who waits for the answer must get it.
-                _log.exception("not told", listener=listener.__qualname__)
+            tell(listener, dict.fromkeys(places, at))
 
 
 def _id(key: Key) -> str:
@@ -155,13 +148,3 @@ def _id(key: Key) -> str:
 
 def _size(command: Command) -> int:
     return max(1, len(command.scores))
-
-
-def _outcome(batch: Batch, command: Command) -> bytes | Exception:
-    try:
-        return batch.run(command)
-    except DomainError as error:
-        return error
-    except Exception as error:
-        _log.exception("command failed", actor=command.actor)
-        return error

@@ -8,12 +8,11 @@ what the other one did. So nothing is claimed before it is done, and nothing has
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import asyncpg
-import structlog
 
-from services.chassis import clock
+from services.chassis import clock, listeners
 from services.chassis.db import Connection, Database
-from services.chassis.errors import DataLoss, DomainError
-from services.chassis.group_commit import GroupCommit
+from services.chassis.errors import DataLoss
+from services.chassis.group_commit import GroupCommit, outcome
 from services.chassis.idempotency import Idempotency
 from services.chassis.inbox import Inbox
 from services.chassis.metrics import PROGRESSION_COMMITS
@@ -35,7 +34,6 @@ GROUP = "progression"
 Listener = Callable[[Mapping[str, Character]], None]
 """Told after each commit, before anybody has an answer of it: the characters that were changed, or spoken of
 by an answer that is given again, as they are now, by id. Must not wait."""
-_log = structlog.get_logger()
 
 
 class Ledger:
@@ -100,7 +98,8 @@ class Ledger:
             lambda connection: self._transact(connection, commands)
         )
         if characters:
-            self._tell_listeners(characters)
+            for listener in self.listeners:
+                listeners.tell(listener, characters)
         return outcomes
 
     async def _transact(
@@ -109,7 +108,7 @@ class Ledger:
         batch = await self._load(connection, commands)
         outcomes = []
         for command in commands:
-            outcomes.append(_outcome(batch, command))
+            outcomes.append(outcome(batch.run, command))
             if len(batch.recorded) >= self._commits.room:
                 break
         changed = batch.changed(self._levels)
@@ -149,16 +148,6 @@ class Ledger:
     def _levels(self, character: Character) -> Levels:
         return levels(self._definitions.of(character), character)
 
-    # -- telling ----------------------------------------------------------------------------------
-
-    def _tell_listeners(self, characters: Mapping[str, Character]) -> None:
-        for listener in self.listeners:
-            try:
-                listener(characters)
-            except Exception:
-                # It is committed: who waits for the answer must get it.
-                _log.exception("not told", listener=listener.__qualname__)
-
 
 def _without_projections(character_ids: Iterable[str]) -> DataLoss:
     return DataLoss(
@@ -170,13 +159,3 @@ def _without_projections(character_ids: Iterable[str]) -> DataLoss:
 
 def _characters(command: Command) -> int:
     return len(command.character_ids)
-
-
-def _outcome(batch: Batch, command: Command) -> bytes | Exception:
-    try:
-        return batch.run(command)
-    except DomainError as error:
-        return error
-    except Exception as error:
-        _log.exception("command failed", characters=command.character_ids)
-        return error

@@ -18,6 +18,7 @@ import structlog
 
 from services.chassis import clock
 from services.chassis.errors import Unavailable
+from services.chassis.listeners import tell
 from services.chassis.metrics import (
     COMBAT_COMMIT_BYTES,
     COMBAT_COMMIT_RECORDS,
@@ -282,7 +283,7 @@ class Committer:
     # -- telling ----------------------------------------------------------------------------------
 
     def _release(self, match: Journaled, sequence: int) -> None:
-        _tell(match.committed, sequence)
+        tell(match.committed, sequence)
         waiters = self._waiters.pop(match, None)
         if waiters is None:
             return
@@ -295,7 +296,7 @@ class Committer:
     def _fence(self, match: Journaled) -> None:
         COMBAT_FENCED.inc()
         self.remove(match)
-        _tell(self._on_fenced, match)
+        tell(self._on_fenced, match)
 
     def _stall(self, limit: str) -> None:
         if self.stalled:
@@ -305,26 +306,18 @@ class Committer:
         COMBAT_JOURNAL_STALLED.set(1)
         for match in list(self._waiters):
             self._give_up(match, journal_unavailable())
-        _tell(self._on_stalled)
+        tell(self._on_stalled)
 
     def _recover(self) -> None:
         _log.warning("journal recovered", pending_bytes=self._pending)
         self.stalled = False
         COMBAT_JOURNAL_STALLED.set(0)
-        _tell(self._on_recovered)
+        tell(self._on_recovered)
 
     def _give_up(self, match: Journaled, error: Unavailable) -> None:
         for _, durable in self._waiters.pop(match, ()):
             if not durable.done():
                 durable.set_exception(error)
-
-
-def _tell(hear: Callable[..., None], *what: object) -> None:
-    """A listener that fails must not keep the others waiting."""
-    try:
-        hear(*what)
-    except Exception:
-        _log.exception("not told", what=hear.__qualname__)
 
 
 def _size(segment: Segment) -> int:
