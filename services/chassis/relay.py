@@ -17,6 +17,7 @@ from services.chassis.errors import Unavailable
 from services.chassis.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_RELAYED, OUTBOX_WAITING
 from services.chassis.outbox import START, Outbox, Position, Row
 from services.chassis.settings import Settings
+from services.chassis.singleton import Singleton
 
 _log = structlog.get_logger()
 _WATCH_S = 1.0
@@ -148,6 +149,12 @@ class Relay:
                 await self._woken.wait()
         except TimeoutError:
             pass
+
+
+async def relay(database: Database, schema: str, bus: Bus, settings: Settings) -> None:
+    """For ever: sends a schema's outbox, whenever no other process does."""
+    relays = Relay(database, Outbox(schema), bus, RelayLimits.of(settings))
+    await Singleton.of(settings, f"relay {schema}").run(relays.run)
 
 
 def _by_topic(rows: list[Row]) -> dict[str, list[Message]]:

@@ -2,25 +2,34 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Self
 
 import asyncpg
 import structlog
+
+from services.chassis.settings import Settings
 
 _log = structlog.get_logger()
 # A connection that has not said anything for this long is closed by the server, and the lock is free.
 _SILENT_S = 10
 _ASK_S = 2.0
+_STANDBY_S = 2.0
 
 
 class Singleton:
     """An advisory lock on a connection of its own. It goes with the connection, so whoever died or hangs is
     replaced; who lost it without knowing may go on for a moment, so the work must be safe all the same."""
 
-    def __init__(self, url: str, name: str, *, standby_s: float) -> None:
+    def __init__(self, url: str, name: str, *, standby_s: float = _STANDBY_S) -> None:
         """`name`: of the work, within the database. `standby_s`: how often the others ask for the lock."""
         self._url = url
         self._name = name
         self._standby_s = standby_s
+
+    @classmethod
+    def of(cls, settings: Settings, name: str) -> Self:
+        """In the service's database."""
+        return cls(settings.database_url.get_secret_value(), name)
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """For ever: waits for the lock and does the work; cancelled and waited for again when it is lost."""

@@ -11,7 +11,6 @@ from arenamesh.combat.v1 import service_pb2
 
 from services.chassis import migrate, program
 from services.chassis.admin import Check
-from services.chassis.auth import Verifier
 from services.chassis.background import background, keep_house
 from services.chassis.db import Database, connected
 from services.chassis.interceptors import standard
@@ -115,9 +114,8 @@ async def built(settings: CombatSettings) -> AsyncIterator[Server]:
                 settings=settings,
                 services=[(SERVICE, servicer)],
                 interceptors=standard(
+                    settings,
                     error_domain=ERROR_DOMAIN,
-                    verifier=Verifier(settings.jwt_secret.get_secret_value()),
-                    request_timeout_s=settings.request_timeout_s,
                     longer_s={"VerifyReplay": settings.verify_timeout_s},
                     service_metrics=COMBAT,
                 ),

@@ -18,7 +18,7 @@ from services.chassis.bus import connect
 from services.chassis.db import Database
 from services.chassis.errors import Unavailable
 from services.chassis.outbox import Outbox
-from services.chassis.relay import Relay, RelayLimits
+from services.chassis.relay import relay
 from services.chassis.singleton import Singleton
 from services.combat.catalogue import load_catalogue
 from services.combat.durability import retention
@@ -31,7 +31,6 @@ from services.combat.statistics.recount import Recount
 _log = structlog.get_logger()
 # Beside workers on one machine, players' answers come first: what is not counted now is counted later.
 _NICE = 19
-_STANDBY_S = 2.0
 _RETENTION_S = 3600.0
 _RETENTION_RETRY_S = 10.0
 
@@ -56,9 +55,7 @@ async def project(settings: CombatSettings) -> None:
             retry_s=settings.projection_retry_s,
         )
         projector = Projector(database, journal, load_catalogue(settings.data_dir), Outbox(SCHEMA), limits)
-        relay = Relay(database, Outbox(SCHEMA), bus, RelayLimits.of(settings))
-        relays = Singleton(settings.database_url.get_secret_value(), f"relay {SCHEMA}", standby_s=_STANDBY_S)
-        turn = Singleton(settings.database_url.get_secret_value(), "combat projector", standby_s=_STANDBY_S)
+        turn = Singleton.of(settings, "combat projector")
         admin = Admin({"postgresql": Check(database.ping), "bus": Check(bus.ping, required=False)})
         port = await admin.start(settings.host, settings.admin_port)
         _log.info("projecting", admin_port=port)
@@ -66,7 +63,7 @@ async def project(settings: CombatSettings) -> None:
             await _until(
                 stopped,
                 turn.run(projector.run),
-                relays.run(relay.run),
+                relay(database, SCHEMA, bus, settings),
                 _retain(database, settings.journal_days),
             )
         finally:

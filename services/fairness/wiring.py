@@ -10,7 +10,6 @@ from arenamesh.liveops.v1 import fairness_service_pb2
 
 from services.chassis import migrate
 from services.chassis.admin import Check
-from services.chassis.auth import Verifier
 from services.chassis.background import background, keep_house
 from services.chassis.bus import connect
 from services.chassis.bus.port import Subscription
@@ -18,8 +17,7 @@ from services.chassis.db import Database
 from services.chassis.dead_letters import DeadLetters
 from services.chassis.interceptors import standard
 from services.chassis.metrics import FAIRNESS
-from services.chassis.outbox import Outbox
-from services.chassis.relay import Relay, RelayLimits
+from services.chassis.relay import relay
 from services.chassis.server import Server
 from services.chassis.singleton import Singleton
 from services.fairness.commands import Commands
@@ -38,7 +36,6 @@ from services.fairness.translate_evidence import encode
 
 SERVICE = fairness_service_pb2.DESCRIPTOR.services_by_name["FairnessService"]
 ERROR_DOMAIN = "fairness.arenamesh"
-_STANDBY_S = 2.0
 
 
 def detector_commands(
@@ -59,7 +56,6 @@ async def built(settings: FairnessSettings) -> AsyncIterator[Server]:
     Raises:
         SchemaError: the database is not migrated, or newer.
     """
-    url = settings.database_url.get_secret_value()
     database = await Database.of(settings)
     committing = await Database.dedicated(settings)
     bus = connect(settings)
@@ -76,9 +72,7 @@ async def built(settings: FairnessSettings) -> AsyncIterator[Server]:
         batch=settings.commit_batch,
         waiting=settings.commit_waiting,
     )
-    relay = Relay(database, Outbox(SCHEMA), bus, RelayLimits.of(settings))
-    relaying = Singleton(url, f"relay {SCHEMA}", standby_s=_STANDBY_S)
-    sweeping = Singleton(url, f"sweeper {SCHEMA}", standby_s=_STANDBY_S)
+    sweeping = Singleton.of(settings, f"sweeper {SCHEMA}")
     keep = timedelta(days=settings.observation_days)
     sweeper = Sweeper(database, committer, every_s=settings.sweep_s, keep=keep)
     subscriptions: list[Subscription] = []
@@ -98,7 +92,7 @@ async def built(settings: FairnessSettings) -> AsyncIterator[Server]:
             detectors, detector_commands(database, store, settings), Commands(committer), Queries(database)
         )
         async with background(
-            partial(relaying.run, relay.run),
+            partial(relay, database, SCHEMA, bus, settings),
             partial(sweeping.run, sweeper.run),
             peers.run,
             partial(keep_house, database, SCHEMA, settings),
@@ -106,12 +100,7 @@ async def built(settings: FairnessSettings) -> AsyncIterator[Server]:
             yield Server(
                 settings=settings,
                 services=[(SERVICE, servicer)],
-                interceptors=standard(
-                    error_domain=ERROR_DOMAIN,
-                    verifier=Verifier(settings.jwt_secret.get_secret_value()),
-                    request_timeout_s=settings.request_timeout_s,
-                    service_metrics=FAIRNESS,
-                ),
+                interceptors=standard(settings, error_domain=ERROR_DOMAIN, service_metrics=FAIRNESS),
                 checks={"postgresql": Check(database.ping)},
                 on_drain=drain,
             )

@@ -16,7 +16,6 @@ from arenamesh.gamification.v1 import (
 
 from services.chassis import migrate
 from services.chassis.admin import Check
-from services.chassis.auth import Verifier
 from services.chassis.background import background, keep_house
 from services.chassis.bus import connect
 from services.chassis.bus.port import Subscription
@@ -24,9 +23,8 @@ from services.chassis.db import Database
 from services.chassis.dead_letters import DeadLetters
 from services.chassis.interceptors import standard
 from services.chassis.metrics import GAMIFICATION
-from services.chassis.outbox import Outbox
 from services.chassis.redis import connect_redis
-from services.chassis.relay import Relay, RelayLimits
+from services.chassis.relay import relay
 from services.chassis.server import Server
 from services.chassis.singleton import Singleton
 from services.chassis.write_through import WriteThrough
@@ -54,7 +52,6 @@ NOTIFICATIONS = notification_service_pb2.DESCRIPTOR.services_by_name["Notificati
 QUESTS = quest_service_pb2.DESCRIPTOR.services_by_name["QuestService"]
 REWARDS = reward_service_pb2.DESCRIPTOR.services_by_name["RewardService"]
 ERROR_DOMAIN = "gamification.arenamesh"
-_STANDBY_S = 2.0
 
 
 @asynccontextmanager
@@ -64,7 +61,6 @@ async def built(settings: GamificationSettings) -> AsyncIterator[Server]:
     Raises:
         SchemaError: the database is not migrated, or newer.
     """
-    url = settings.database_url.get_secret_value()
     database = await Database.of(settings)
     committing = await Database.dedicated(settings)
     redis = connect_redis(settings, settings.cache_timeout_s)
@@ -99,9 +95,7 @@ async def built(settings: GamificationSettings) -> AsyncIterator[Server]:
         grace=timedelta(seconds=settings.quest_grace_s),
         keep_notifications=timedelta(days=settings.notification_days),
     )
-    relay = Relay(database, Outbox(SCHEMA), bus, RelayLimits.of(settings))
-    relaying = Singleton(url, f"relay {SCHEMA}", standby_s=_STANDBY_S)
-    sweeping = Singleton(url, f"sweeper {SCHEMA}", standby_s=_STANDBY_S)
+    sweeping = Singleton.of(settings, f"sweeper {SCHEMA}")
     definitions = Definitions(database, store)
     keys = KeyRing.of(settings)
     subscriptions: list[Subscription] = []
@@ -124,7 +118,7 @@ async def built(settings: GamificationSettings) -> AsyncIterator[Server]:
         writing = DefinitionCommands(database, store)
         queries = Queries(database)
         async with background(
-            partial(relaying.run, relay.run),
+            partial(relay, database, SCHEMA, bus, settings),
             partial(sweeping.run, sweeper.run),
             hub.poll,
             hub.listen,
@@ -140,12 +134,7 @@ async def built(settings: GamificationSettings) -> AsyncIterator[Server]:
                     (METRICS, MetricServicer(definitions, writing, commands, queries)),
                     (NOTIFICATIONS, NotificationServicer(feed)),
                 ],
-                interceptors=standard(
-                    error_domain=ERROR_DOMAIN,
-                    verifier=Verifier(settings.jwt_secret.get_secret_value()),
-                    request_timeout_s=settings.request_timeout_s,
-                    service_metrics=GAMIFICATION,
-                ),
+                interceptors=standard(settings, error_domain=ERROR_DOMAIN, service_metrics=GAMIFICATION),
                 checks={"postgresql": Check(database.ping), "redis": Check(redis.ping, required=False)},
                 on_drain=drain,
             )

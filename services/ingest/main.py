@@ -12,7 +12,6 @@ from arenamesh.liveops.v1 import ingest_service_pb2
 
 from services.chassis import migrate, program
 from services.chassis.admin import Check
-from services.chassis.auth import Verifier as TokenVerifier
 from services.chassis.background import background, keep_house
 from services.chassis.bus import connect
 from services.chassis.bus.port import Subscription
@@ -20,12 +19,10 @@ from services.chassis.db import Database, connected
 from services.chassis.dead_letters import DeadLetters
 from services.chassis.interceptors import standard
 from services.chassis.metrics import INGEST
-from services.chassis.outbox import Outbox
 from services.chassis.program import Command
 from services.chassis.redis import connect_redis, warn_when_away
-from services.chassis.relay import Relay, RelayLimits
+from services.chassis.relay import relay
 from services.chassis.server import Server, run
-from services.chassis.singleton import Singleton
 from services.ingest import keys
 from services.ingest.committer import Committer
 from services.ingest.event_types import EventTypes
@@ -43,7 +40,6 @@ from services.ingest.store import IngestStore
 
 SERVICE = ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"]
 ERROR_DOMAIN = "ingest.arenamesh"
-_STANDBY_S = 2.0
 _log = structlog.get_logger()
 
 
@@ -72,8 +68,6 @@ async def built(settings: IngestSettings) -> AsyncIterator[Server]:
     )
     types = EventTypes(database, most=settings.max_event_types, poll_s=settings.types_poll_s)
     store = IngestStore()
-    relay = Relay(database, Outbox(SCHEMA), bus, RelayLimits.of(settings))
-    relays = Singleton(settings.database_url.get_secret_value(), f"relay {SCHEMA}", standby_s=_STANDBY_S)
     subscriptions: list[Subscription] = []
 
     async def drain() -> None:
@@ -93,7 +87,7 @@ async def built(settings: IngestSettings) -> AsyncIterator[Server]:
             Limits(settings.max_body_bytes, settings.max_batch_bytes),
         )
         async with background(
-            partial(relays.run, relay.run),
+            partial(relay, database, SCHEMA, bus, settings),
             types.poll,
             refused.run,
             partial(forget, database, store, settings),
@@ -102,12 +96,7 @@ async def built(settings: IngestSettings) -> AsyncIterator[Server]:
             yield Server(
                 settings=settings,
                 services=[(SERVICE, IngestServicer(intake, types, database, store))],
-                interceptors=standard(
-                    error_domain=ERROR_DOMAIN,
-                    verifier=TokenVerifier(settings.jwt_secret.get_secret_value()),
-                    request_timeout_s=settings.request_timeout_s,
-                    service_metrics=INGEST,
-                ),
+                interceptors=standard(settings, error_domain=ERROR_DOMAIN, service_metrics=INGEST),
                 checks={"postgresql": Check(database.ping), "redis": Check(redis.ping, required=False)},
                 on_drain=drain,
             )

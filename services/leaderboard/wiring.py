@@ -10,7 +10,6 @@ from redis.asyncio import Redis
 
 from services.chassis import migrate
 from services.chassis.admin import Check
-from services.chassis.auth import Verifier
 from services.chassis.background import background, keep_house
 from services.chassis.bus import connect
 from services.chassis.bus.port import Subscription
@@ -40,7 +39,6 @@ from services.leaderboard.watch import Watch, telling, watch_hub
 
 SERVICE = leaderboard_service_pb2.DESCRIPTOR.services_by_name["LeaderboardService"]
 ERROR_DOMAIN = "leaderboard.arenamesh"
-_STANDBY_S = 2.0
 
 
 def connect_standings(redis: Redis, settings: LeaderboardSettings) -> Standings:
@@ -64,9 +62,7 @@ async def built(settings: LeaderboardSettings) -> AsyncIterator[Server]:
     rankings, periods = Rankings(standings, Archive(database)), Periods(database)
     rebuilder = Rebuilder(database, catalogue, standings)
     finaliser = Finaliser(database, every_s=settings.finalise_s)
-    finalising = Singleton(
-        settings.database_url.get_secret_value(), f"finaliser {SCHEMA}", standby_s=_STANDBY_S
-    )
+    finalising = Singleton.of(settings, f"finaliser {SCHEMA}")
     hub = watch_hub(redis, limit=settings.max_watchers, poll_s=settings.watch_poll_s)
     committer = Committer(
         committing,
@@ -113,12 +109,7 @@ async def built(settings: LeaderboardSettings) -> AsyncIterator[Server]:
             yield Server(
                 settings=settings,
                 services=[(SERVICE, servicer)],
-                interceptors=standard(
-                    error_domain=ERROR_DOMAIN,
-                    verifier=Verifier(settings.jwt_secret.get_secret_value()),
-                    request_timeout_s=settings.request_timeout_s,
-                    service_metrics=LEADERBOARD,
-                ),
+                interceptors=standard(settings, error_domain=ERROR_DOMAIN, service_metrics=LEADERBOARD),
                 checks={"postgresql": Check(database.ping), "redis": Check(redis.ping, required=False)},
                 on_drain=drain,
             )

@@ -12,7 +12,6 @@ from arenamesh.progression.v1 import service_pb2
 
 from services.chassis import migrate, program
 from services.chassis.admin import Check
-from services.chassis.auth import Verifier
 from services.chassis.background import background, keep_house
 from services.chassis.bus import connect
 from services.chassis.bus.port import Subscription
@@ -20,12 +19,10 @@ from services.chassis.db import Database, connected
 from services.chassis.dead_letters import DeadLetters
 from services.chassis.interceptors import standard
 from services.chassis.metrics import PROGRESSION, PROGRESSION_WATCHERS
-from services.chassis.outbox import Outbox
 from services.chassis.program import Command
 from services.chassis.redis import connect_redis, warn_when_away
-from services.chassis.relay import Relay, RelayLimits
+from services.chassis.relay import relay
 from services.chassis.server import Server, run
-from services.chassis.singleton import Singleton
 from services.chassis.wake import Hub
 from services.chassis.write_through import WriteThrough
 from services.progression.cache import cache, versions
@@ -45,7 +42,6 @@ from services.progression.watch import Watch
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["ProgressionService"]
 ERROR_DOMAIN = "progression.arenamesh"
-_STANDBY_S = 2.0
 _log = structlog.get_logger()
 
 
@@ -78,8 +74,6 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
         ledgers, definitions, tell=tell, batch=settings.ledger_batch, waiting=settings.ledger_waiting
     )
     ledger.listeners += [writing.told, lambda characters: hub.told(versions(characters))]
-    relay = Relay(database, Outbox(SCHEMA), bus, RelayLimits.of(settings))
-    relays = Singleton(settings.database_url.get_secret_value(), f"relay {SCHEMA}", standby_s=_STANDBY_S)
     subscriptions: list[Subscription] = []
 
     async def drain() -> None:
@@ -104,7 +98,7 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
         heard = Heard(ledger, definitions)
         subscriptions += await heard.subscribe(bus, DeadLetters(SCHEMA).sink(database))
         async with background(
-            partial(relays.run, relay.run),
+            partial(relay, database, SCHEMA, bus, settings),
             hub.poll,
             hub.listen,
             cached.recover,
@@ -113,12 +107,7 @@ async def built(settings: ProgressionSettings) -> AsyncIterator[Server]:
             yield Server(
                 settings=settings,
                 services=[(SERVICE, servicer)],
-                interceptors=standard(
-                    error_domain=ERROR_DOMAIN,
-                    verifier=Verifier(settings.jwt_secret.get_secret_value()),
-                    request_timeout_s=settings.request_timeout_s,
-                    service_metrics=PROGRESSION,
-                ),
+                interceptors=standard(settings, error_domain=ERROR_DOMAIN, service_metrics=PROGRESSION),
                 checks={"postgresql": Check(database.ping), "redis": Check(redis.ping, required=False)},
                 on_drain=drain,
             )

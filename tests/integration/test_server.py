@@ -12,7 +12,7 @@ import pytest
 from arenamesh.gamification.v1 import metric_service_pb2, reward_service_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.chassis.auth import Verifier, principal
+from services.chassis.auth import principal
 from services.chassis.interceptors import standard
 from services.chassis.metrics import PROGRESSION
 from services.chassis.server import Server
@@ -49,12 +49,7 @@ async def server() -> AsyncIterator[Server]:
     built = Server(
         settings=settings,
         services=[(REWARDS, Rewards(reward_service_pb2)), (METRICS, Empty(metric_service_pb2))],
-        interceptors=standard(
-            error_domain="test.arenamesh",
-            verifier=Verifier(settings.jwt_secret.get_secret_value()),
-            request_timeout_s=5,
-            service_metrics=PROGRESSION,
-        ),
+        interceptors=standard(settings, error_domain="test.arenamesh", service_metrics=PROGRESSION),
         checks={},
     )
     await built.start()

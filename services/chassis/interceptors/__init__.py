@@ -15,13 +15,13 @@ from services.chassis.interceptors.errors import errors
 from services.chassis.interceptors.metrics import metrics
 from services.chassis.method import Behaviour, Interceptor, Method
 from services.chassis.metrics import ServiceMetrics
+from services.chassis.settings import Settings
 
 
 def standard(
+    settings: Settings,
     *,
     error_domain: str,
-    verifier: Verifier,
-    request_timeout_s: float,
     service_metrics: ServiceMetrics,
     longer_s: Mapping[str, float] | None = None,
 ) -> tuple[Interceptor, ...]:
@@ -29,8 +29,8 @@ def standard(
     return (
         errors(error_domain),
         metrics(service_metrics),
-        auth(verifier),
-        deadline(request_timeout_s, longer_s or {}),
+        auth(Verifier(settings.jwt_secret.get_secret_value())),
+        deadline(settings.request_timeout_s, longer_s or {}),
         codec,
     )
 
