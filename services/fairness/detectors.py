@@ -11,15 +11,12 @@ from arenamesh.liveops.v1 import detector_pb2
 from google.protobuf import json_format
 
 from services.chassis import sql, validation
-from services.chassis.db import Connection, Database, DatabaseUnavailable
+from services.chassis.current import Current
+from services.chassis.db import Connection, Database
 from services.chassis.errors import DomainError
-from services.chassis.lookup import Lookup
 from services.fairness.domain.detector import Catalogue, Detector
 from services.fairness.schema import SQL
 from services.fairness.translate_in import same_rule, to_detector
-
-_ALL = ""
-"""What is looked up: everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,34 +109,12 @@ def plain(message: detector_pb2.Detector) -> detector_pb2.Detector:
     return found
 
 
-class Detectors:
+class Detectors(Current[Catalogue]):
     """What there is, for whoever asks."""
 
     def __init__(self, database: Database, store: DetectorStore) -> None:
-        self._database = database
+        super().__init__(database, store)
         self._store = store
-        self._asked: Lookup[str, Catalogue] = Lookup(self._look, batch=1)
-
-    async def current(self) -> Catalogue:
-        """As of now or later; who asks at the same time is answered by one look. While PostgreSQL is away
-        nothing changes: as it was last seen.
-
-        Raises:
-            DatabaseUnavailable: it is away, and nothing was ever seen.
-            Overloaded: too many wait for it.
-        """
-        catalogue = await self._asked.get(_ALL)
-        assert catalogue is not None
-        return catalogue
-
-    async def _look(self, _asked: list[str]) -> dict[str, Catalogue]:
-        try:
-            async with self._database.connection() as connection:
-                return {_ALL: await self._store.present(connection)}
-        except DatabaseUnavailable:
-            if self._store.known.revision < 0:
-                raise
-            return {_ALL: self._store.known}
 
     async def shown(self) -> list[detector_pb2.Detector]:
         """All of them as they are now, by id, with how they did so far."""

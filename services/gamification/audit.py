@@ -71,7 +71,7 @@ async def audited(connection: Connection, progress: Progress) -> Audit:
 
 
 async def _rewards(connection: Connection) -> Rewards:
-    shelf = await DefinitionsStore().current(connection)
+    shelf = await DefinitionsStore().present(connection)
     found = {}
     for (kind, id_, version), definition in shelf.definitions.items():
         if kind == "reward":

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 
 from services.chassis import sql
+from services.chassis.current import Current
 from services.chassis.db import Connection
 from services.gamification.schema import SQL
 from services.gamification.shelf import Definition, Shelf
+
+Definitions = Current[Shelf]
+"""As they are when somebody asks."""
 
 
 class DefinitionsStore:
@@ -13,10 +17,10 @@ class DefinitionsStore:
 
     def __init__(self) -> None:
         self._sql = sql.load(SQL / "definitions.sql")
-        self.shelf = Shelf(-1)
+        self.known = Shelf(-1)
         """The newest that was read."""
 
-    async def current(self, connection: Connection) -> Shelf:
+    async def present(self, connection: Connection) -> Shelf:
         """As of now or later."""
         revision: int = await connection.fetchval(self._sql["revision"])
         return await self.at_least(connection, revision)
@@ -28,11 +32,11 @@ class DefinitionsStore:
 
     async def at_least(self, connection: Connection, revision: int) -> Shelf:
         """Of this revision or a later one, that was committed or is seen by this transaction alone."""
-        if self.shelf.revision < revision:
+        if self.known.revision < revision:
             shelf = await self._load(connection)
-            if self.shelf.revision < shelf.revision:
-                self.shelf = shelf
-        return self.shelf
+            if self.known.revision < shelf.revision:
+                self.known = shelf
+        return self.known
 
     async def _load(self, connection: Connection) -> Shelf:
         # The revision first: what is read after it is as new, or newer.

@@ -48,7 +48,7 @@ async def check(settings: GamificationSettings) -> None:
     try:
         async with database.connection() as connection:
             await migrate.check(connection, SCHEMA, migrations())
-            await DefinitionsStore().current(connection)
+            await DefinitionsStore().present(connection)
     finally:
         await database.close()
     await warn_when_away(settings, settings.cache_timeout_s, "reads come from postgresql")

@@ -1,4 +1,4 @@
-"""What is read: projections, and definitions as they are now. Nothing here knows the committer."""
+"""What is read of projections. Nothing here knows the committer."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -8,21 +8,17 @@ from typing import NamedTuple
 import asyncpg
 
 from services.chassis import clock, sql
-from services.chassis.db import Database, DatabaseUnavailable
-from services.chassis.lookup import Lookup
+from services.chassis.db import Database
 from services.chassis.paging import Place
 from services.gamification import rows
-from services.gamification.definitions_store import DefinitionsStore
 from services.gamification.domain.player import Grant, Quarantined, Transfer
 from services.gamification.schema import SQL
-from services.gamification.shelf import Shelf
 
 MAX_PAGE = 100
 """Of definitions, and of progress with its history: more would not fit what a client takes as a message."""
 FIRST: Place = (datetime(1970, 1, 1, tzinfo=UTC), "")
 LAST: Place = (datetime(9999, 12, 31, tzinfo=UTC), "")
 """Where a page begins: after this time, and this id."""
-_ALL = "definitions"
 
 
 class Held(NamedTuple):
@@ -38,35 +34,6 @@ class HeldGain(NamedTuple):
 
     gain: Quarantined
     created_at: datetime
-
-
-class Definitions:
-    """As they are when somebody asks. Who asks at the same time is answered by one look."""
-
-    def __init__(self, database: Database, store: DefinitionsStore) -> None:
-        self._database = database
-        self._store = store
-        self._asked = Lookup[str, Shelf](self._look, batch=1)
-
-    async def shelf(self) -> Shelf:
-        """As of now or later. While PostgreSQL is away nobody changes them: as they were last seen.
-
-        Raises:
-            DatabaseUnavailable: it is away, and they were never seen.
-            Overloaded: too many wait for it.
-        """
-        shelf = await self._asked.get(_ALL)
-        assert shelf is not None
-        return shelf
-
-    async def _look(self, _keys: list[str]) -> Mapping[str, Shelf]:
-        try:
-            async with self._database.connection() as connection:
-                return {_ALL: await self._store.current(connection)}
-        except DatabaseUnavailable:
-            if self._store.shelf.revision < 0:
-                raise
-            return {_ALL: self._store.shelf}
 
 
 class Queries:

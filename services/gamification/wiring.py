@@ -31,11 +31,11 @@ from services.chassis.write_through import WriteThrough
 from services.gamification.commands import Commands
 from services.gamification.committer import Committer
 from services.gamification.definition_commands import DefinitionCommands
-from services.gamification.definitions_store import DefinitionsStore
+from services.gamification.definitions_store import Definitions, DefinitionsStore
 from services.gamification.feed import Feed, FeedStore, feed_hub, telling
 from services.gamification.heard import Heard
 from services.gamification.players import Players, cache
-from services.gamification.queries import Definitions, Queries
+from services.gamification.queries import Queries
 from services.gamification.receipts import KeyRing
 from services.gamification.schema import SCHEMA, migrations
 from services.gamification.servicers.achievements import AchievementServicer
@@ -108,9 +108,9 @@ async def built(settings: GamificationSettings) -> AsyncIterator[Server]:
     try:
         async with database.connection() as connection:
             await migrate.check(connection, SCHEMA, migrations())
-        await definitions.shelf()
+        await definitions.current()
         committer.start()
-        heard = Heard(committer, definitions.shelf)
+        heard = Heard(committer, definitions.current)
         subscriptions += await heard.subscribe(bus, DeadLetters(SCHEMA).sink(database))
         feed = Feed(hub, feeds, write_s=settings.stream_write_s)
         players = Players(database, cached, batch=settings.read_batch)

@@ -8,42 +8,27 @@ from arenamesh.liveops.v1 import board_pb2, leaderboard_service_pb2
 from google.protobuf import json_format
 
 from services.chassis import clock, validation
-from services.chassis.db import Connection, Database, DatabaseUnavailable
+from services.chassis.current import Current
+from services.chassis.db import Connection, Database
 from services.chassis.errors import DomainError, NotFound
 from services.chassis.idempotency import Idempotency, IdempotencyKey
-from services.chassis.lookup import Lookup
 from services.leaderboard import translate
 from services.leaderboard.catalogue_store import CatalogueStore
 from services.leaderboard.domain.board import Board, Catalogue
 from services.leaderboard.schema import SCHEMA
 
 T = TypeVar("T")
-_ALL = ""
-"""What is looked up: everything."""
 
 
-class Boards:
+class Boards(Current[Catalogue]):
     """What there is, for whoever asks, and new ones."""
 
     def __init__(self, database: Database, store: CatalogueStore) -> None:
-        self._database = database
+        super().__init__(database, store)
         self._store = store
         self._idempotency = Idempotency(SCHEMA)
-        self._asked: Lookup[str, Catalogue] = Lookup(self._look, batch=1)
 
     # -- reading ----------------------------------------------------------------------------------
-
-    async def current(self) -> Catalogue:
-        """As of now or later; who asks at the same time is answered by one look. While PostgreSQL is away
-        nothing is added: as it was last seen.
-
-        Raises:
-            DatabaseUnavailable: it is away, and nothing was ever seen.
-            Overloaded: too many wait for it.
-        """
-        catalogue = await self._asked.get(_ALL)
-        assert catalogue is not None
-        return catalogue
 
     async def found(self, wanted: Callable[[Catalogue], T]) -> T:
         """What is wanted, in what is known; only what is not there is looked for again. So it costs nothing,
@@ -57,15 +42,6 @@ class Boards:
             return wanted(self._store.known)
         except DomainError:
             return wanted(await self.current())
-
-    async def _look(self, _asked: list[str]) -> dict[str, Catalogue]:
-        try:
-            async with self._database.connection() as connection:
-                return {_ALL: await self._store.present(connection)}
-        except DatabaseUnavailable:
-            if self._store.known.revision < 0:
-                raise
-            return {_ALL: self._store.known}
 
     # -- adding -----------------------------------------------------------------------------------
 

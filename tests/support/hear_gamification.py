@@ -18,9 +18,8 @@ from services.chassis.db import Database
 from services.chassis.dead_letters import DeadLetters
 from services.gamification.committer import Committer
 from services.gamification.definition_commands import DefinitionCommands
-from services.gamification.definitions_store import DefinitionsStore
+from services.gamification.definitions_store import Definitions, DefinitionsStore
 from services.gamification.heard import Heard
-from services.gamification.queries import Definitions
 from services.gamification.schema import SCHEMA
 from services.gamification.settings import GamificationSettings
 from tests.support.buses import make
@@ -42,7 +41,7 @@ async def listening(database_url: str, heard: type[Heard] = Heard) -> AsyncItera
     committer = Committer(database, store)
     committer.start()
     try:
-        yield heard(committer, Definitions(reading, store).shelf)
+        yield heard(committer, Definitions(reading, store).current)
     finally:
         await committer.close()
         await database.close()

@@ -14,10 +14,11 @@ from services.gamification.access import hides, staff, user_of
 from services.gamification.commands import Asked, Commands
 from services.gamification.definition_commands import DefinitionCommands
 from services.gamification.definitions import Writing, not_found
+from services.gamification.definitions_store import Definitions
 from services.gamification.domain.observation import Observation
 from services.gamification.domain.player import AchievementProgress, Draft, Player
 from services.gamification.players import Players
-from services.gamification.queries import MAX_PAGE, Definitions
+from services.gamification.queries import MAX_PAGE
 from services.gamification.shelf import Shelf
 
 
@@ -82,7 +83,7 @@ class AchievementServicer:
         query = f"achievements {request.type} {request.category} {request.include_disabled} {caller.role}"
         size = paging.size(request.page_size, MAX_PAGE)
         last = paging.decode(request.page_token, query, fields=1)
-        shelf, viewer = await self._definitions.shelf(), await self._viewer(caller)
+        shelf, viewer = await self._definitions.current(), await self._viewer(caller)
         found = [
             each
             for each in shelf.achievements.values()
@@ -101,7 +102,7 @@ class AchievementServicer:
     async def GetAchievement(
         self, request: achievement_service_pb2.GetAchievementRequest, _context: Context
     ) -> achievement_service_pb2.GetAchievementResponse:
-        shelf, viewer = await self._definitions.shelf(), await self._viewer(principal())
+        shelf, viewer = await self._definitions.current(), await self._viewer(principal())
         found = _visible(shelf, request.id, viewer)
         return achievement_service_pb2.GetAchievementResponse(
             achievement=translate_out.achievement(shelf, found)
@@ -133,7 +134,7 @@ class AchievementServicer:
     ) -> achievement_service_pb2.GetAchievementProgressResponse:
         caller = principal()
         user_id = user_of(request.user_id, caller)
-        shelf, player = await self._definitions.shelf(), await self._players.player(user_id)
+        shelf, player = await self._definitions.current(), await self._players.player(user_id)
         found = _visible(shelf, request.id, player if caller.role is Role.PLAYER else None)
         newest = shelf.catalogue.achievement(found.id)
         assert newest is not None
@@ -148,7 +149,7 @@ class AchievementServicer:
         query = f"progress {user_id} {caller.role}"
         size = paging.size(request.page_size, MAX_PAGE)
         last = paging.decode(request.page_token, query, fields=3)
-        shelf, player = await self._definitions.shelf(), await self._players.player(user_id)
+        shelf, player = await self._definitions.current(), await self._players.player(user_id)
         viewer = player if caller.role is Role.PLAYER else None
         begun = [
             each

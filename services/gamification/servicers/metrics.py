@@ -15,8 +15,9 @@ from services.gamification.analytics import analytics
 from services.gamification.commands import Asked, Commands, Record
 from services.gamification.definition_commands import DefinitionCommands
 from services.gamification.definitions import Writing
+from services.gamification.definitions_store import Definitions
 from services.gamification.domain.observation import Observation
-from services.gamification.queries import LAST, Definitions, Queries
+from services.gamification.queries import LAST, Queries
 from services.gamification.shelf import Shelf
 
 
@@ -54,7 +55,7 @@ class MetricServicer:
         query = "metrics"
         size = paging.size(request.page_size)
         last = paging.decode(request.page_token, query, fields=1)
-        shelf = await self._definitions.shelf()
+        shelf = await self._definitions.current()
         found = [each for each in shelf.metrics.values() if last is None or each.id > last[0]]
         page = found[:size]
         return metric_service_pb2.ListMetricsResponse(
@@ -104,7 +105,7 @@ class MetricServicer:
     async def GetAnalytics(
         self, request: metric_service_pb2.GetAnalyticsRequest, _context: Context
     ) -> metric_service_pb2.GetAnalyticsResponse:
-        shelf = await self._definitions.shelf()
+        shelf = await self._definitions.current()
         return await analytics(shelf, self._queries, request.achievement_id, request.quest_id)
 
 

@@ -10,9 +10,10 @@ from services.gamification.access import staff, user_of
 from services.gamification.commands import Asked, Commands
 from services.gamification.definition_commands import DefinitionCommands
 from services.gamification.definitions import Writing, not_found
+from services.gamification.definitions_store import Definitions
 from services.gamification.domain.player import Draft, Player, QuestProgress, QuestStatus
 from services.gamification.players import Players
-from services.gamification.queries import MAX_PAGE, Definitions
+from services.gamification.queries import MAX_PAGE
 from services.gamification.shelf import Shelf
 
 
@@ -74,7 +75,7 @@ class QuestServicer:
         query = f"quests {request.type} {request.include_inactive}"
         size = paging.size(request.page_size, MAX_PAGE)
         last = paging.decode(request.page_token, query, fields=1)
-        shelf, viewer = await self._definitions.shelf(), await self._viewer(caller)
+        shelf, viewer = await self._definitions.current(), await self._viewer(caller)
         found = [
             each
             for each in shelf.quests.values()
@@ -91,7 +92,7 @@ class QuestServicer:
     async def GetQuest(
         self, request: quest_service_pb2.GetQuestRequest, _context: Context
     ) -> quest_service_pb2.GetQuestResponse:
-        shelf, viewer = await self._definitions.shelf(), await self._viewer(principal())
+        shelf, viewer = await self._definitions.current(), await self._viewer(principal())
         found = shelf.quests.get(request.id)
         if found is None:
             raise not_found("quest", request.id)
@@ -126,7 +127,7 @@ class QuestServicer:
     ) -> quest_service_pb2.ListActiveQuestsResponse:
         caller = principal()
         user_id = user_of(request.user_id, caller)
-        shelf, player = await self._definitions.shelf(), await self._players.player(user_id)
+        shelf, player = await self._definitions.current(), await self._players.player(user_id)
         viewer = player if caller.role is Role.PLAYER else None
         going = [each for each in player.quests.values() if each.status is QuestStatus.IN_PROGRESS]
         going.sort(key=lambda each: (each.started_at, each.quest_id), reverse=True)
@@ -138,7 +139,7 @@ class QuestServicer:
         self, request: quest_service_pb2.GetQuestProgressRequest, _context: Context
     ) -> quest_service_pb2.GetQuestProgressResponse:
         user_id = user_of(request.user_id, principal())
-        shelf, player = await self._definitions.shelf(), await self._players.player(user_id)
+        shelf, player = await self._definitions.current(), await self._players.player(user_id)
         newest = shelf.catalogue.quest(request.id)
         if newest is None:
             raise not_found("quest", request.id)

@@ -258,7 +258,7 @@ async def at_once(committers: Sequence[Committer], commands: Sequence[Command]) 
 
 async def serially(database: Database, commands: Sequence[Command]) -> Batch:
     async with database.connection() as connection:
-        shelf = await DefinitionsStore().current(connection)
+        shelf = await DefinitionsStore().present(connection)
     empty = Loaded({}, {}, {user_id: {} for user_id in USERS}, {}, {}, set(), set())
     batch = Batch(empty, shelf.catalogue, NOON, b"e" * 32)
     for command in commands:
