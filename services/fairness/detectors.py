@@ -10,10 +10,9 @@ from typing import NamedTuple
 from arenamesh.liveops.v1 import detector_pb2
 from google.protobuf import json_format
 
-from services.chassis import sql, validation
+from services.chassis import definition_files, sql
 from services.chassis.current import Current
 from services.chassis.db import Connection, Database
-from services.chassis.errors import DomainError
 from services.fairness.domain.detector import Catalogue, Detector
 from services.fairness.schema import SQL
 from services.fairness.translate_in import same_rule, to_detector
@@ -137,17 +136,9 @@ def shown(version: Version, records: Mapping[Rule, detector_pb2.DetectorRecord])
 
 def read(folder: Path) -> list[detector_pb2.Detector]:
     """The detectors in files, `detectors/<id>.json`. Raises ValueError, naming the file and the field."""
-    found: dict[str, detector_pb2.Detector] = {}
-    for path in sorted((folder / "detectors").glob("*.json")):
-        message = detector_pb2.Detector()
-        try:
-            json_format.Parse(path.read_text(), message)
-            message.id = message.id or path.stem
-            validation.check(message)
-            to_detector(message, 1)
-        except (json_format.ParseError, DomainError) as error:
-            raise ValueError(f"{path}: {error}") from error
-        if message.id in found:
-            raise ValueError(f"{path}: there is another detector {message.id}")
-        found[message.id] = message
-    return list(found.values())
+
+    def checked(message: detector_pb2.Detector) -> detector_pb2.Detector:
+        to_detector(message, 1)
+        return message
+
+    return list(definition_files.read(folder / "detectors", detector_pb2.Detector, checked).values())

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from google.protobuf import json_format
-
-from services.chassis import clock, validation
+from services.chassis import clock, definition_files
 from services.chassis.db import Connection, Database
 from services.chassis.errors import DomainError
 from services.chassis.idempotency import Idempotency, IdempotencyKey
@@ -81,16 +79,7 @@ def read(folder: Path) -> Files:
     """The definitions in files, `<kind>s/<id>.json`. Raises ValueError, naming the file and the field."""
     found: Files = {}
     for kind, name in FOLDERS.items():
-        for path in sorted((folder / name).glob("*.json")):
-            message = MESSAGES[kind]()
-            try:
-                json_format.Parse(path.read_text(), message)
-                message.id = message.id or path.stem
-                validation.check(message)
-            except (json_format.ParseError, DomainError) as error:
-                raise _wrong(path, error) from error
-            if (kind, message.id) in found:
-                raise ValueError(f"{path}: there is another {kind} {message.id}")
+        for path, message in definition_files.read(folder / name, MESSAGES[kind], _as_it_is).items():
             found[kind, message.id] = path, message
     return found
 
@@ -105,11 +94,12 @@ def written(files: Files, shelf: Shelf) -> list[Writing]:
                 try:
                     writing.add(message)
                 except DomainError as error:
-                    raise _wrong(path, error) from error
+                    raise ValueError(f"{path}: {error}") from error
         writings.append(writing)
         shelf = shelf.after(shelf.revision, writing.definitions)
     return writings
 
 
-def _wrong(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path}: {error}")
+def _as_it_is(message: Message) -> Message:
+    """What it names is looked at when all of them are there."""
+    return message

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from arenamesh.liveops.v1 import board_pb2, leaderboard_service_pb2
-from google.protobuf import json_format
 
-from services.chassis import clock, validation
+from services.chassis import clock, definition_files
 from services.chassis.current import Current
 from services.chassis.db import Connection, Database
 from services.chassis.errors import DomainError, NotFound
@@ -96,20 +95,7 @@ class Boards(Current[Catalogue]):
 
 def read(folder: Path) -> list[Board]:
     """The boards in files, `boards/<id>.json`. Raises ValueError, naming the file and the field."""
-    found: dict[str, Board] = {}
-    for path in sorted((folder / "boards").glob("*.json")):
-        message = board_pb2.Board()
-        try:
-            json_format.Parse(path.read_text(), message)
-            message.id = message.id or path.stem
-            validation.check(message)
-            board = translate.to_board(message)
-        except (json_format.ParseError, DomainError) as error:
-            raise ValueError(f"{path}: {error}") from error
-        if board.id in found:
-            raise ValueError(f"{path}: there is another board {board.id}")
-        found[board.id] = board
-    return list(found.values())
+    return list(definition_files.read(folder / "boards", board_pb2.Board, translate.to_board).values())
 
 
 def board_of(catalogue: Catalogue, board_id: str) -> Board:
