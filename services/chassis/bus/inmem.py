@@ -6,8 +6,15 @@ from dataclasses import dataclass, field
 
 from services.chassis.bus.lag import Lag
 from services.chassis.bus.lanes import BusLimits, Consumer, Delivery, Lanes
-from services.chassis.bus.port import PARTITIONS, DeadLetterSink, Handler, Message, Subscription, partition_of
-from services.chassis.errors import Unavailable
+from services.chassis.bus.port import (
+    PARTITIONS,
+    DeadLetterSink,
+    Handler,
+    Message,
+    Subscription,
+    full,
+    partition_of,
+)
 
 
 @dataclass(slots=True)
@@ -178,6 +185,6 @@ class InMemoryBus:
             return
         free = min(next_offsets, default=log.end) - log.first
         if free < over:
-            raise Unavailable("A group of the topic lags behind.", reason="BUS_FULL", retry_after_s=1.0)
+            raise full()
         del log.messages[:over]
         log.first += over

@@ -13,8 +13,7 @@ from services.chassis.bus.kafka_log import KafkaLog
 from services.chassis.bus.kafka_marks import Marks
 from services.chassis.bus.lanes import BusLimits, Consumer
 from services.chassis.bus.member import Member
-from services.chassis.bus.port import DeadLetterSink, Handler, Message, Subscription, partition_of
-from services.chassis.errors import Unavailable
+from services.chassis.bus.port import DeadLetterSink, Handler, Message, Subscription, full, partition_of
 
 
 class KafkaBus:
@@ -59,12 +58,7 @@ class KafkaBus:
         if needed > over.end - over.length:
             await self._client.drop(topic, partition, needed)
         if over.end - needed >= self._limits.stream_length:
-            raise Unavailable(
-                "A group of the topic lags behind.",
-                reason="BUS_FULL",
-                metadata={"topic": topic_name(topic), "partition": str(partition)},
-                retry_after_s=1.0,
-            )
+            raise full(topic=topic_name(topic), partition=str(partition))
         self._over.pop((topic, partition), None)
 
     async def mark(self, name: str, position: str, expected: str | None) -> bool:

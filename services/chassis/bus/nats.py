@@ -13,9 +13,8 @@ from services.chassis.bus.member import Member
 from services.chassis.bus.nats_cells import Cells, Document
 from services.chassis.bus.nats_log import NatsLog, needed_from, pending_cell
 from services.chassis.bus.nats_stream import Stream
-from services.chassis.bus.port import DeadLetterSink, Handler, Message, Subscription, partition_of
+from services.chassis.bus.port import DeadLetterSink, Handler, Message, Subscription, full, partition_of
 from services.chassis.bus.tasks import together
-from services.chassis.errors import Unavailable
 
 
 class NatsBus:
@@ -57,12 +56,7 @@ class NatsBus:
             await self._stream.purge(key, keep=self._limits.stream_length // 2)
         left = (await self._stream.lengths(key)).get(key, 0)
         if left >= self._limits.stream_length:
-            raise Unavailable(
-                "A group of the topic lags behind.",
-                reason="BUS_FULL",
-                metadata={"stream": key},
-                retry_after_s=1.0,
-            )
+            raise full(stream=key)
 
     async def mark(self, name: str, position: str, expected: str | None) -> bool:
         def replace(document: Document) -> bool:

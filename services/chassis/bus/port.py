@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from zlib import crc32
 
+from services.chassis.errors import Unavailable
+
 # A subject always goes through the same one of these; a group's members divide them among each other. Another
 # number would send a subject's next message past its last: change it only with every topic empty.
 PARTITIONS = 16
@@ -21,6 +23,13 @@ PARTITIONS = 16
 
 def partition_of(subject: str) -> int:
     return crc32(subject.encode()) % PARTITIONS
+
+
+def full(**where: str) -> Unavailable:
+    """BUS_FULL: there is no room until a group that lags behind has handled something."""
+    return Unavailable(
+        "A group of the topic lags behind.", reason="BUS_FULL", metadata=where, retry_after_s=1.0
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.chassis import clock
-from services.chassis.bus.port import Message
+from services.chassis.bus.port import Message, full
 from services.chassis.bus.queues import Queues, Received, Sent, packed, slug, unpacked
 from services.chassis.errors import Unavailable
 
@@ -86,7 +86,7 @@ class Topics:
             if length >= self._length:
                 seen.groups[group] = await self.queues.length(group)
                 if seen.groups[group] >= self._length:
-                    raise _full(group)
+                    raise full(queue=group)
 
     def _next(self) -> int:
         """Who publishes to a topic is one at a time, so its clock gives the order."""
@@ -98,7 +98,7 @@ class Topics:
         while len(seen.segments) >= _SEGMENTS:
             for group in seen.groups:
                 if not await self.is_settled(group):
-                    raise _full(group)  # it still needs them
+                    raise full(queue=group)  # it still needs them
             await self.queues.drop(seen.segments.pop(0))
         seen.segments.append(f"{_segments(topic)}{number:09d}")
         seen.length = 0
@@ -144,9 +144,3 @@ class Topics:
             if group_queue(topic, group) not in groups:
                 found.append(((at, entry.id), message))
         return sorted(found, key=lambda each: each[0])
-
-
-def _full(queue: str) -> Unavailable:
-    return Unavailable(
-        "A group of the topic lags behind.", reason="BUS_FULL", metadata={"queue": queue}, retry_after_s=1.0
-    )

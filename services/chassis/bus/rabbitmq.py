@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from services.chassis import clock
 from services.chassis.bus.lanes import BusLimits, Consumer
 from services.chassis.bus.packing import packed
-from services.chassis.bus.port import DeadLetterSink, Handler, Message, Subscription, partition_of
+from services.chassis.bus.port import DeadLetterSink, Handler, Message, Subscription, full, partition_of
 from services.chassis.bus.rabbitmq_cells import held
 from services.chassis.bus.rabbitmq_link import Gone, Link
 from services.chassis.bus.rabbitmq_member import RabbitMember
@@ -84,12 +84,7 @@ class RabbitBus:
         for partition in parts:
             left = self._limits.stream_length - waiting[partition]
             if left <= 0:
-                raise Unavailable(
-                    "A group of the topic lags behind.",
-                    reason="BUS_FULL",
-                    metadata={"topic": topic, "partition": str(partition)},
-                    retry_after_s=1.0,
-                )
+                raise full(topic=topic, partition=str(partition))
             self._rooms[topic, partition] = _Room(left, now + _BELIEVED_S)
 
     async def _waiting(self, group: Group, partitions: Collection[int]) -> Counter[int]:

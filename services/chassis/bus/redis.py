@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 from services.chassis.bus.lanes import BusLimits, Consumer
 from services.chassis.bus.member import Member
-from services.chassis.bus.port import DeadLetterSink, Handler, Message, Subscription, partition_of
+from services.chassis.bus.port import DeadLetterSink, Handler, Message, Subscription, full, partition_of
 from services.chassis.bus.redis_streams import Streams, stream_key
-from services.chassis.errors import Unavailable
 
 
 class RedisBus:
@@ -31,12 +30,7 @@ class RedisBus:
         entries = [(stream_key(topic, partition_of(message.subject)), message) for message in messages]
         for key in self._over.intersection(key for key, _ in entries):
             if await self._streams.trim(key, self._limits.stream_length) >= self._limits.stream_length:
-                raise Unavailable(
-                    "A group of the topic lags behind.",
-                    reason="BUS_FULL",
-                    metadata={"stream": key},
-                    retry_after_s=1.0,
-                )
+                raise full(stream=key)
             self._over.discard(key)
         for key, length in (await self._streams.add(entries)).items():
             if length >= self._limits.stream_length:
