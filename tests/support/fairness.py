@@ -26,7 +26,7 @@ from services.chassis.bus.port import Message
 from services.fairness.settings import FairnessSettings
 from services.fairness.wiring import built
 from tests.support import refusals
-from tests.support.served import Served, serve
+from tests.support.served import QUICK, Served, serve
 from tests.support.tokens import Metadata, operator, player
 
 _numbers = count(1)
@@ -160,20 +160,9 @@ def played(player_id: str, *, ago_s: float = 0, **fields: int) -> Message:
 
 
 def settings(**changes: Any) -> FairnessSettings:
-    """Free ports, short times, a bus of this process."""
-    base: dict[str, Any] = {
-        "port": 0,
-        "admin_port": 0,
-        "drain_s": 0.5,
-        "database_pool": 4,
-        "outbox_poll_s": 0.02,
-        "bus_kind": "inmem",
-        "bus_backoff_s": 0.01,
-        "sweep_s": 0.05,
-        "peers_s": 0.1,
-        "promotion_observations": 3,
-    }
-    return FairnessSettings(**(base | changes))
+    """As `QUICK`."""
+    own = {"bus_backoff_s": 0.01, "sweep_s": 0.05, "peers_s": 0.1, "promotion_observations": 3}
+    return FairnessSettings(**(QUICK | own | changes))
 
 
 async def refused(call: Awaitable[Any], code: grpc.StatusCode, reason: str) -> Mapping[str, str]:

@@ -28,7 +28,7 @@ from google.protobuf.json_format import ParseDict
 from services.gamification.settings import GamificationSettings
 from services.gamification.wiring import built
 from tests.support import refusals
-from tests.support.served import Served, serve
+from tests.support.served import QUICK, Served, serve
 from tests.support.tokens import Metadata, game_server, operator
 
 
@@ -164,17 +164,8 @@ def a_reward(id_: str = "purse", **fields: Any) -> dict[str, Any]:
 
 
 def settings(**changes: Any) -> GamificationSettings:
-    """Free ports, short times, a bus of this process."""
-    base: dict[str, Any] = {
-        "port": 0,
-        "admin_port": 0,
-        "drain_s": 0.5,
-        "database_pool": 4,
-        "outbox_poll_s": 0.02,
-        "bus_kind": "inmem",
-        "sweep_s": 0.05,
-    }
-    return GamificationSettings(**(base | changes))
+    """As `QUICK`."""
+    return GamificationSettings(**(QUICK | {"sweep_s": 0.05} | changes))
 
 
 async def refused(call: Awaitable[Any], code: grpc.StatusCode) -> Any:

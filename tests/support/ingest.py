@@ -21,7 +21,7 @@ from services.ingest.keys import DEVELOPMENT_SECRET
 from services.ingest.main import built
 from services.ingest.settings import IngestSettings
 from tests.support.refusals import failure, info
-from tests.support.served import Served, serve
+from tests.support.served import QUICK, Served, serve
 from tests.support.tokens import game_server, operator
 
 TAKEN = "WHERE event_id NOT LIKE 'refused-%'"
@@ -112,17 +112,8 @@ def _metadata(
 
 
 def settings(**changes: Any) -> IngestSettings:
-    """Free ports, short times, a bus of this process."""
-    base: dict[str, Any] = {
-        "port": 0,
-        "admin_port": 0,
-        "drain_s": 0.5,
-        "database_pool": 4,
-        "outbox_poll_s": 0.02,
-        "bus_kind": "inmem",
-        "types_poll_s": 0.02,
-    }
-    return IngestSettings(**(base | changes))
+    """As `QUICK`."""
+    return IngestSettings(**(QUICK | {"types_poll_s": 0.02} | changes))
 
 
 async def refused(call: Awaitable[Any], code: grpc.StatusCode) -> Any:

@@ -14,7 +14,7 @@ from google.protobuf.json_format import ParseDict
 from services.leaderboard.settings import LeaderboardSettings
 from services.leaderboard.wiring import built
 from tests.support import refusals
-from tests.support.served import Served, serve
+from tests.support.served import QUICK, Served, serve
 from tests.support.tokens import Metadata, game_server, operator
 
 
@@ -89,17 +89,8 @@ def ranks(entries: Iterable[board_pb2.Entry]) -> list[tuple[int, str, int]]:
 
 
 def settings(**changes: Any) -> LeaderboardSettings:
-    """Free ports, short times, a bus of this process."""
-    base: dict[str, Any] = {
-        "port": 0,
-        "admin_port": 0,
-        "drain_s": 0.5,
-        "database_pool": 4,
-        "bus_kind": "inmem",
-        "watch_every_s": 0.02,
-        "finalise_s": 0.05,
-    }
-    return LeaderboardSettings(**(base | changes))
+    """As `QUICK`."""
+    return LeaderboardSettings(**(QUICK | {"watch_every_s": 0.02, "finalise_s": 0.05} | changes))
 
 
 async def refused(call: Awaitable[Any], code: grpc.StatusCode, reason: str) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ from services.progression.definitions import installed
 from services.progression.main import built
 from services.progression.settings import ProgressionSettings
 from tests.support.refusals import ended, failure, info
-from tests.support.served import Served, serve
+from tests.support.served import QUICK, Served, serve
 from tests.support.tokens import Metadata, game_server
 
 
@@ -48,17 +48,8 @@ class Progression(Served):
 
 
 def settings(**changes: Any) -> ProgressionSettings:
-    """Free ports, short times."""
-    base: dict[str, Any] = {
-        "port": 0,
-        "admin_port": 0,
-        "drain_s": 0.5,
-        "database_pool": 4,
-        "outbox_poll_s": 0.02,
-        "bus_kind": "inmem",
-        "statistics_seconds": 0,
-    }
-    return ProgressionSettings(**(base | changes))
+    """As `QUICK`."""
+    return ProgressionSettings(**(QUICK | {"statistics_seconds": 0} | changes))
 
 
 DEFINITION = installed(settings()).active

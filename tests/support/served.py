@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
 from services.chassis.server import Server
+
+QUICK: dict[str, Any] = {
+    "port": 0,
+    "admin_port": 0,
+    "drain_s": 0.5,
+    "database_pool": 4,
+    "outbox_poll_s": 0.02,
+    "bus_kind": "inmem",
+}
+"""Settings of a server in a test: free ports, short times, a bus of this process."""
 
 
 @dataclass
