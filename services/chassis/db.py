@@ -293,6 +293,16 @@ async def connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Database]:
+    """As `Database.of`, for a command that is over soon."""
+    database = await Database.of(settings)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 class unavailable:  # noqa: N801
     """Turns "the database is not there" into DatabaseUnavailable; statements' own errors pass."""
 

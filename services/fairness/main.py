@@ -7,7 +7,7 @@ import structlog
 
 from services.chassis import migrate, program
 from services.chassis.audit import options as audit_options
-from services.chassis.db import Database, connected
+from services.chassis.db import connected, opened
 from services.chassis.program import Command, Options
 from services.chassis.server import run
 from services.fairness import audit, report
@@ -30,24 +30,17 @@ async def migrate_schema(settings: FairnessSettings) -> None:
     detectors = read(settings.data_dir)
     async with connected(settings) as connection:
         applied = await migrate.migrate(connection, SCHEMA, migrations())
-    database = await Database.of(settings)
-    try:
+    async with opened(settings) as database:
         installed = await detector_commands(database, DetectorStore(), settings).install(detectors)
-    finally:
-        await database.close()
     _log.info("schema is up to date", applied=applied, detectors_installed=installed)
 
 
 async def check(settings: FairnessSettings) -> None:
     """Whether `serve` would start: settings, data files, database, schema, detectors."""
     read(settings.data_dir)
-    database = await Database.of(settings)
-    try:
-        async with database.connection() as connection:
-            await migrate.check(connection, SCHEMA, migrations())
-            await DetectorStore().present(connection)
-    finally:
-        await database.close()
+    async with opened(settings) as database, database.connection() as connection:
+        await migrate.check(connection, SCHEMA, migrations())
+        await DetectorStore().present(connection)
     _log.info("ready to serve")
 
 

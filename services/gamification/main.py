@@ -7,7 +7,7 @@ import structlog
 
 from services.chassis import migrate, program
 from services.chassis.audit import options as audit_options
-from services.chassis.db import Database, connected
+from services.chassis.db import connected, opened
 from services.chassis.program import Command
 from services.chassis.redis import warn_when_away
 from services.chassis.server import run
@@ -32,11 +32,8 @@ async def migrate_schema(settings: GamificationSettings) -> None:
     """Brings the schema up to date, and installs definitions of DATA_DIR that are not there yet."""
     async with connected(settings) as connection:
         applied = await migrate.migrate(connection, SCHEMA, migrations())
-    database = await Database.of(settings)
-    try:
+    async with opened(settings) as database:
         installed = await DefinitionCommands(database, DefinitionsStore()).install(settings.data_dir)
-    finally:
-        await database.close()
     _log.info("schema is up to date", applied=applied, definitions_installed=len(installed))
 
 
@@ -44,13 +41,9 @@ async def check(settings: GamificationSettings) -> None:
     """Whether `serve` would start: settings, data files, database, schema, definitions. Says whether Redis is
     there."""
     written(read(settings.data_dir), Shelf())
-    database = await Database.of(settings)
-    try:
-        async with database.connection() as connection:
-            await migrate.check(connection, SCHEMA, migrations())
-            await DefinitionsStore().present(connection)
-    finally:
-        await database.close()
+    async with opened(settings) as database, database.connection() as connection:
+        await migrate.check(connection, SCHEMA, migrations())
+        await DefinitionsStore().present(connection)
     await warn_when_away(settings, settings.cache_timeout_s, "reads come from postgresql")
     _log.info("ready to serve")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from services.chassis import migrate, program
-from services.chassis.db import Database, connected
+from services.chassis.db import connected, opened
 from services.chassis.program import Command
 from services.chassis.redis import connect_redis, warn_when_away
 from services.chassis.server import run
@@ -35,11 +35,8 @@ async def migrate_schema(settings: LeaderboardSettings) -> None:
     boards = read(settings.data_dir)
     async with connected(settings) as connection:
         applied = await migrate.migrate(connection, SCHEMA, migrations())
-    database = await Database.of(settings)
-    try:
+    async with opened(settings) as database:
         installed = await Boards(database, CatalogueStore()).install(boards)
-    finally:
-        await database.close()
     _log.info("schema is up to date", applied=applied, boards_installed=installed)
 
 
@@ -47,13 +44,9 @@ async def check(settings: LeaderboardSettings) -> None:
     """Whether `serve` would start: settings, data files, database, schema, boards. Says whether Redis is
     there."""
     read(settings.data_dir)
-    database = await Database.of(settings)
-    try:
-        async with database.connection() as connection:
-            await migrate.check(connection, SCHEMA, migrations())
-            await CatalogueStore().present(connection)
-    finally:
-        await database.close()
+    async with opened(settings) as database, database.connection() as connection:
+        await migrate.check(connection, SCHEMA, migrations())
+        await CatalogueStore().present(connection)
     await warn_when_away(settings, settings.redis_timeout_s, "ranks come from postgresql")
     _log.info("ready to serve")
 
@@ -61,15 +54,12 @@ async def check(settings: LeaderboardSettings) -> None:
 async def rebuild(settings: LeaderboardSettings) -> None:
     """Puts the order of every period that is not final into Redis anew, from PostgreSQL; processes may go on
     meanwhile."""
-    database = await Database.of(settings)
-    try:
-        async with connect_redis(settings, _PATIENCE_S) as redis:
-            standings = connect_standings(redis, settings)
+    async with opened(settings) as database, connect_redis(settings, _PATIENCE_S) as redis:
+        standings = connect_standings(redis, settings)
+        try:
             await Rebuilder(database, CatalogueStore(), standings).rebuild(_say)
-    except Away as error:
-        raise ConnectionError("redis is away: nothing can be put there") from error
-    finally:
-        await database.close()
+        except Away as error:
+            raise ConnectionError("redis is away: nothing can be put there") from error
 
 
 def _say(place: Place, entries: int) -> None:

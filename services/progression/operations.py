@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 import structlog
 
 from services.chassis import migrate
-from services.chassis.db import Database
+from services.chassis.db import Database, opened
 from services.chassis.errors import FailedPrecondition
 from services.chassis.redis import connect_redis
 from services.chassis.write_through import WriteThrough
@@ -60,15 +60,10 @@ async def remap(settings: ProgressionSettings, *, dry_run: bool) -> None:
 
 @asynccontextmanager
 async def _opened(settings: ProgressionSettings) -> AsyncIterator[tuple[Database, Cache]]:
-    database = await Database.of(settings)
-    redis = connect_redis(settings, settings.cache_timeout_s)
-    try:
+    async with opened(settings) as database, connect_redis(settings, settings.cache_timeout_s) as redis:
         async with database.connection() as connection:
             await migrate.check(connection, SCHEMA, migrations())
         yield database, cache(redis, seconds=settings.cache_seconds, retry_s=settings.cache_retry_s)
-    finally:
-        await redis.aclose()
-        await database.close()
 
 
 @asynccontextmanager
