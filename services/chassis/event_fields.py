@@ -17,6 +17,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.struct_pb2 import ListValue, Struct
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import InvalidArgument
 
@@ -109,10 +110,15 @@ def occurred_at(envelope: Envelope) -> datetime:
     """When it happened. Raises InvalidArgument: EVENT_MALFORMED."""
     if not envelope.HasField("time"):
         raise malformed("time", "must be given: what happened counts when it happened")
+    return time_of(envelope.time, "time")
+
+
+def time_of(stamp: Timestamp, field: str) -> datetime:
+    """Raises InvalidArgument: EVENT_MALFORMED."""
     try:
-        return envelope.time.ToDatetime(UTC)
+        return stamp.ToDatetime(UTC)
     except (ValueError, OverflowError) as error:
-        raise malformed("time", "is no time") from error
+        raise malformed(field, "is no time") from error
 
 
 # -- reading ------------------------------------------------------------------------------------------

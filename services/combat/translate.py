@@ -1,12 +1,10 @@
 """Sessions between the contract and the domain."""
 
-from datetime import UTC, datetime
-
 from arenamesh.combat.v1 import session_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.times import stamp
 from services.combat.domain.session import Change, Draft, Session, SessionStatus, SessionType
 
 _UPDATABLE = ("name", "status", "max_players", "min_players", "spectator_delay_s")
@@ -38,9 +36,9 @@ def to_message(session: Session) -> session_pb2.Session:
         tick_rate_hz=session.tick_rate_hz,
         spectator_delay_s=session.spectator_delay_s,
         min_players=session.min_players,
-        created_at=_timestamp(session.created_at),
-        started_at=_timestamp(session.started_at),
-        ended_at=_timestamp(session.ended_at),
+        created_at=stamp(session.created_at),
+        started_at=stamp(session.started_at),
+        ended_at=stamp(session.ended_at),
         player_count=session.player_count,
         journal_sequence=session.journal_sequence,
         journal_tick=session.journal_tick,
@@ -90,11 +88,3 @@ def to_change(asked: session_pb2.Session, mask: FieldMask, current: session_pb2.
         min_players=asked.min_players if "min_players" in named else None,
         spectator_delay_s=asked.spectator_delay_s if "spectator_delay_s" in named else None,
     )
-
-
-def _timestamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(time.astimezone(UTC))
-    return stamp

@@ -2,16 +2,15 @@
 words of the contract."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from arenamesh.liveops.v1 import fairness_service_pb2, flag_pb2
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.auth import principal
-from services.chassis.errors import InvalidArgument
 from services.chassis.idempotency import key_of
 from services.chassis.method import Context
+from services.chassis.times import to_time
 from services.fairness import translate_out
 from services.fairness.batch import Command, Turn
 from services.fairness.committer import Committer
@@ -123,8 +122,4 @@ def _time(request: Message, name: str) -> datetime | None:
     """Raises InvalidArgument for a time that no calendar has."""
     if not request.HasField(name):
         return None
-    found: Timestamp = getattr(request, name)
-    try:
-        return found.ToDatetime(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument.of(name, "must be a time of the years 1 to 9999") from error
+    return to_time(getattr(request, name), name)

@@ -5,6 +5,7 @@ from datetime import UTC
 
 from arenamesh.liveops.v1 import flag_pb2
 
+from services.chassis.times import stamp
 from services.fairness import translate_out
 from services.fairness.domain.evidence import Evidence
 from services.fairness.domain.finding import Finding, Input, Peers, Reading
@@ -46,7 +47,7 @@ def of_message(message: flag_pb2.Evidence) -> Evidence:
 
 
 def _input(found: Input) -> flag_pb2.Input:
-    at, reading = translate_out.stamp(found.at), found.reading
+    at, reading = stamp(found.at), found.reading
     return flag_pb2.Input(event_id=found.event, at=at, value=reading.value, of=reading.of)
 
 

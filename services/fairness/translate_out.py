@@ -7,8 +7,8 @@ from typing import cast
 from arenamesh.liveops.v1 import detector_pb2, event_filter_pb2, flag_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.chassis.times import stamp
 from services.fairness.domain.audit import Line
 from services.fairness.domain.detector import (
     Bound,
@@ -161,14 +161,6 @@ def audit_entry(found: Line) -> flag_pb2.AuditEntry:
 
 
 # -- times --------------------------------------------------------------------------------------------
-
-
-def stamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    found = Timestamp()
-    found.FromDatetime(at)
-    return found
 
 
 def _span(length: timedelta) -> Duration:

@@ -12,6 +12,7 @@ from arenamesh.gamification.v1 import achievement_pb2, metric_pb2, quest_pb2, re
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
+from services.chassis.times import to_time
 from services.gamification import sources, translate_in
 from services.gamification.domain.accumulator import MAX_MEMBERS
 from services.gamification.domain.definitions import Aggregation, Metric
@@ -150,7 +151,7 @@ class Writing:
                 raise InvalidArgument.of(f"{at}.id", f"must be the id of {_a(kind)}", reason=reason)
 
     def _future(self, timestamp: Timestamp, path: str) -> None:
-        if translate_in.at(timestamp, path) <= self.at:
+        if to_time(timestamp, path) <= self.at:
             raise InvalidArgument.of(path, "must not be past")
 
     def _valid_reward(self, message: reward_pb2.Reward, path: str) -> None:

@@ -7,13 +7,13 @@ What depends on time, or on other definitions than metrics, is looked at when a 
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from arenamesh.gamification.v1 import achievement_pb2, metric_pb2, quest_pb2, reward_pb2
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.times import to_time
 from services.gamification.domain.catalogue import first_steps, metrics_of
 from services.gamification.domain.definitions import (
     Achievement,
@@ -122,7 +122,7 @@ def reward(message: reward_pb2.Reward, version: int, path: str = "reward") -> Re
         after = _time(message.expires_after, f"{path}.expires_after", least=timedelta(seconds=1))
     ends_at = None
     if message.HasField("expires_at"):
-        ends_at = at(message.expires_at, f"{path}.expires_at")
+        ends_at = to_time(message.expires_at, f"{path}.expires_at")
     return Reward(
         id=message.id,
         version=version,
@@ -183,8 +183,8 @@ def quest(
     if message.id == ACTIVE:
         raise InvalidArgument.of(f"{path}.id", f"must not be {ACTIVE}: /quests/{ACTIVE} is a list")
     steps = _steps(message.steps, metrics, f"{path}.steps")
-    start = at(message.start_date, f"{path}.start_date") if message.HasField("start_date") else None
-    end = at(message.end_date, f"{path}.end_date") if message.HasField("end_date") else None
+    start = to_time(message.start_date, f"{path}.start_date") if message.HasField("start_date") else None
+    end = to_time(message.end_date, f"{path}.end_date") if message.HasField("end_date") else None
     if start is not None and end is not None and end <= start:
         raise InvalidArgument.of(f"{path}.end_date", "must be after start_date")
     limit = None
@@ -259,11 +259,3 @@ def _time(
 
 def _seconds(time: timedelta) -> int:
     return int(time.total_seconds())
-
-
-def at(timestamp: Timestamp, path: str) -> datetime:
-    """In UTC. Raises InvalidArgument for a time that no calendar has."""
-    try:
-        return timestamp.ToDatetime(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument.of(path, "must be a time of the years 1 to 9999") from error

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from arenamesh.gamification.v1 import achievement_pb2, metric_pb2, quest_pb2, requirement_pb2, reward_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.chassis.times import stamp
 from services.gamification.access import hides
 from services.gamification.domain.catalogue import Catalogue
 from services.gamification.domain.definitions import Achievement, Amount, GainAction, Quest
@@ -26,17 +26,6 @@ _ACTIONS = {
     GainAction.REFUSE: metric_pb2.GAIN_ACTION_REFUSE,
     GainAction.QUARANTINE: metric_pb2.GAIN_ACTION_QUARANTINE,
 }
-
-
-def stamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    found = Timestamp()
-    found.FromDatetime(at)
-    return found
-
-
-# -- definitions --------------------------------------------------------------------------------------
 
 
 def achievement(shelf: Shelf, message: achievement_pb2.Achievement) -> achievement_pb2.Achievement:

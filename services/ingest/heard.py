@@ -4,13 +4,11 @@ Each event has the whole standing and a revision, so however often and in whatev
 word counts.
 """
 
-from datetime import UTC, datetime
-
 from arenamesh.events.v1 import fairness_pb2
 
 from services.chassis.bus.port import Bus, DeadLetterSink, Message, Subscription
 from services.chassis.db import Database
-from services.chassis.event_fields import envelope_of, malformed, payload, player_of
+from services.chassis.event_fields import envelope_of, malformed, payload, player_of, time_of
 from services.ingest.domain.standing import Standing, State
 from services.ingest.store import IngestStore
 
@@ -52,13 +50,5 @@ def _standing(changed: fairness_pb2.FairnessStandingChanged) -> Standing:
         state = State(changed.state)
     except ValueError as error:
         raise malformed("state", f"must be one of {', '.join(each.value for each in State)}") from error
-    return Standing(state, changed.reason[:_MOST_REASON], _until(changed))
-
-
-def _until(changed: fairness_pb2.FairnessStandingChanged) -> datetime | None:
-    if not changed.HasField("until"):
-        return None
-    try:
-        return changed.until.ToDatetime(UTC)
-    except (ValueError, OverflowError) as error:
-        raise malformed("until", "is no time") from error
+    until = time_of(changed.until, "until") if changed.HasField("until") else None
+    return Standing(state, changed.reason[:_MOST_REASON], until)

@@ -5,7 +5,6 @@ each counts once, and when it happened.
 """
 
 from collections.abc import Sequence
-from datetime import UTC
 
 from arenamesh.events.v1 import fairness_pb2
 from arenamesh.events.v1.envelope_pb2 import Envelope
@@ -14,7 +13,15 @@ from google.protobuf.message import Message
 from services.chassis import clock
 from services.chassis.bus import port
 from services.chassis.bus.port import Bus, DeadLetterSink, Subscription
-from services.chassis.event_fields import MAX_ID, envelope_of, event_id, malformed, payload, player_of
+from services.chassis.event_fields import (
+    MAX_ID,
+    envelope_of,
+    event_id,
+    malformed,
+    payload,
+    player_of,
+    time_of,
+)
 from services.chassis.metrics import LEADERBOARD_SCORES
 from services.leaderboard.batch import Command, quarantine
 from services.leaderboard.boards import Boards
@@ -96,8 +103,5 @@ def _hold(event: Message) -> Hold:
     if not isinstance(event, fairness_pb2.FairnessScoresChanged):
         raise malformed("data", "must be an arenamesh.events.v1.FairnessScoresChanged")
     player = player_of(event.player_id, ("player_id",))
-    try:
-        hidden = tuple(Hidden(each.board, each.since.ToDatetime(UTC)) for each in event.hidden)
-    except (ValueError, OverflowError) as error:
-        raise malformed("hidden.since", "is no time") from error
+    hidden = tuple(Hidden(each.board, time_of(each.since, "hidden.since")) for each in event.hidden)
     return Hold(player, event.revision, hidden)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from arenamesh.events.v1 import liveops_pb2
 from arenamesh.events.v1.envelope_pb2 import Envelope
@@ -20,6 +20,7 @@ from services.chassis.event_fields import (
     occurred_at,
     path_of,
     player_of,
+    time_of,
     whole,
 )
 from services.leaderboard.domain.board import Board, Catalogue, Filter, Operator, Source
@@ -116,14 +117,11 @@ class Sources:
             raise NotFound(f"There is no board {name}.", reason="BOARD_NOT_FOUND", metadata={"board": name})
         if len(event.columns) != len(board.columns):
             raise malformed("columns", f"must be as many as {name} has: {len(board.columns)}")
-        at = _achieved_at(event) if event.HasField("achieved_at") else occurred_at(envelope)
+        at = (
+            time_of(event.achieved_at, "achieved_at")
+            if event.HasField("achieved_at")
+            else occurred_at(envelope)
+        )
         check_time(at, now, "achieved_at")
         result = Result(event.score, tuple(event.columns))
         return Score(name, player_of(event.player_id, ("player_id",)), result, at, envelope.id)
-
-
-def _achieved_at(event: liveops_pb2.LiveopsScore) -> datetime:
-    try:
-        return event.achieved_at.ToDatetime(UTC)
-    except (ValueError, OverflowError) as error:
-        raise malformed("achieved_at", "is no time") from error

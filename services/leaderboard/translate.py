@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from arenamesh.liveops.v1 import board_pb2, event_filter_pb2
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.calendar import zones
 from services.chassis.errors import InvalidArgument
 from services.chassis.event_fields import check_named
+from services.chassis.times import stamp, to_time
 from services.leaderboard.domain.board import (
     DEFAULT_GRACE,
     DEFAULT_LIMIT,
@@ -24,7 +24,7 @@ from services.leaderboard.domain.board import (
     Source,
     TiePolicy,
 )
-from services.leaderboard.domain.order import Result, micros
+from services.leaderboard.domain.order import Result
 from services.leaderboard.domain.places import Slot
 from services.leaderboard.domain.ranking import Ranked
 from services.leaderboard.domain.scoring import Score
@@ -162,14 +162,6 @@ def check_time(at: datetime, now: datetime, path: str) -> None:
         raise InvalidArgument.of(path, "is before 1970", reason="OCCURRED_BEFORE_1970")
 
 
-def to_time(timestamp: Timestamp, path: str) -> datetime:
-    """In UTC. Raises InvalidArgument for a time that no calendar has."""
-    try:
-        return timestamp.ToDatetime(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument.of(path, "must be a time of the years 1 to 9999") from error
-
-
 def _span(duration: Duration, path: str) -> timedelta:
     try:
         span = duration.ToTimedelta()
@@ -253,13 +245,6 @@ def entries(found: Iterable[Ranked]) -> list[board_pb2.Entry]:
         )
         for each in found
     ]
-
-
-def stamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    seconds, rest = divmod(micros(at), 1_000_000)
-    return Timestamp(seconds=seconds, nanos=rest * 1000)
 
 
 def _number(numbers: Mapping[int, E], wanted: E) -> Any:

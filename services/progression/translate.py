@@ -1,11 +1,11 @@
 """The domain in the words of the contract."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from arenamesh.progression.v1 import history_pb2, mastery_pb2, paragon_pb2, prestige_pb2, service_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.chassis.times import stamp
 from services.progression.batch import Recorded
 from services.progression.domain import events
 from services.progression.domain.award import Award
@@ -162,7 +162,7 @@ def _reward(type_: str, reward: Reward, unlocked: Mapping[str, datetime]) -> mas
         level=reward.level,
         title=reward.title,
         unlocked=at is not None,
-        unlocked_at=None if at is None else timestamp(at),
+        unlocked_at=stamp(at),
     )
 
 
@@ -211,9 +211,7 @@ def character_stats(
 
 
 def history_event(recorded: Recorded) -> history_pb2.HistoryEvent:
-    told = history_pb2.HistoryEvent(
-        version=recorded.version, time=timestamp(recorded.at), actor=recorded.actor
-    )
+    told = history_pb2.HistoryEvent(version=recorded.version, time=stamp(recorded.at), actor=recorded.actor)
     match recorded.event:
         case events.Enrolled() as event:
             told.enrolled.player_id = event.player_id
@@ -261,7 +259,7 @@ def prestige_reset(event: events.PrestigeReset, at: datetime) -> prestige_pb2.Pr
     gained = Bonuses(event.xp_micro, event.currency_micro, event.drop_rate_micro)
     return prestige_pb2.PrestigeReset(
         number=event.number,
-        time=timestamp(at),
+        time=stamp(at),
         base_level=event.base_level,
         paragon_level=event.paragon_level,
         cost=str(event.cost),
@@ -271,12 +269,6 @@ def prestige_reset(event: events.PrestigeReset, at: datetime) -> prestige_pb2.Pr
 
 def attribute_points(points: Mapping[str, int]) -> paragon_pb2.AttributePoints:
     return paragon_pb2.AttributePoints(**points)
-
-
-def timestamp(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time.astimezone(UTC))
-    return stamp
 
 
 def _definition_changed(event: events.DefinitionChanged) -> history_pb2.DefinitionChanged:

@@ -9,7 +9,8 @@ from services.chassis import clock, paging
 from services.chassis.auth import Principal, Role, principal
 from services.chassis.errors import InvalidArgument
 from services.chassis.method import Context
-from services.gamification import translate_in, translate_out
+from services.chassis.times import to_time
+from services.gamification import translate_out
 from services.gamification.access import hides, staff, user_of
 from services.gamification.commands import Asked, Commands
 from services.gamification.definition_commands import DefinitionCommands
@@ -118,7 +119,7 @@ class AchievementServicer:
             raise InvalidArgument.of("metrics", "must be given, or else checkpoint")
         at = clock.now()
         if request.HasField("occurred_at"):
-            at = translate_in.at(request.occurred_at, "occurred_at")
+            at = to_time(request.occurred_at, "occurred_at")
         user_id = user_of(request.user_id, asked.caller)
         observations = [
             Observation(metric, value, "", at, f"{asked.caller.subject}/{asked.id}", asked.cause)

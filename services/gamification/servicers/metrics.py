@@ -9,7 +9,8 @@ from services.chassis.auth import principal
 from services.chassis.errors import NotFound
 from services.chassis.method import Context
 from services.chassis.metrics import GAMIFICATION_RECORDS
-from services.gamification import translate_in, translate_out
+from services.chassis.times import to_time
+from services.gamification import translate_out
 from services.gamification.access import user_of
 from services.gamification.analytics import analytics
 from services.gamification.commands import Asked, Commands, Record
@@ -112,7 +113,7 @@ class MetricServicer:
 def _record(message: metric_pb2.MetricRecord, number: int, asked: Asked) -> Record:
     at = clock.now()
     if message.HasField("occurred_at"):
-        at = translate_in.at(message.occurred_at, f"records[{number}].occurred_at")
+        at = to_time(message.occurred_at, f"records[{number}].occurred_at")
     caller = asked.caller.subject
     event = f"{caller}/{message.event_id}" if message.event_id else f"{caller}/{asked.id}#{number}"
     return Record(

@@ -1,6 +1,6 @@
 """The domain in the words of the contract: every field of every event, and what is absent."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -54,12 +54,6 @@ def test_points_go_there_and_back() -> None:
     message = paragon_pb2.AttributePoints(**POINTS)
     assert translate.to_points(message) == POINTS
     assert translate.attribute_points(POINTS) == message
-
-
-def test_times_of_any_zone_are_the_same_moment() -> None:
-    elsewhere = AT.astimezone(timezone(timedelta(hours=-7)))
-    assert translate.timestamp(elsewhere) == translate.timestamp(AT)
-    assert translate.timestamp(AT).ToDatetime(UTC) == AT
 
 
 def test_every_event_of_the_domain_has_its_words() -> None:
