@@ -1,13 +1,17 @@
 """Named queries from `.sql` files: `-- name: get_session`, then the statement. Several as one statement."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _PARAMETER = re.compile(r"\$(\d+)")
+
+
+Columns = tuple[object, ...]
+"""A row as its statement takes it."""
 
 
 class Statement(NamedTuple):
@@ -30,6 +34,11 @@ def load(path: Path) -> dict[str, str]:
     if len(set(names)) != len(names):
         raise ValueError(f"{path.name}: a query name appears twice")
     return {name: statement.strip() for name, statement in zip(names, rest[1::2], strict=True)}
+
+
+def transposed(rows: Iterable[Columns], width: int) -> list[list[object]]:
+    """As `unnest` takes them. `width`: how many columns there are, also of no rows."""
+    return list(map(list, zip(*rows, strict=True))) or [[] for _ in range(width)]
 
 
 def together(statements: Mapping[str, Statement]) -> Statement:

@@ -37,7 +37,7 @@ class AuditLog:
 
     def writing(self, lines: Sequence[Line]) -> dict[str, Statement]:
         """What `append` executes: at least one line."""
-        columns = rows.transposed(map(rows.line_columns, lines), 9)
+        columns = sql.transposed(map(rows.line_columns, lines), 9)
         last = lines[-1]
         return {
             "audit": Statement(self._sql["append"], tuple(columns)),

@@ -1,12 +1,13 @@
 """Rows of the tables, and what they say: whoever reads one or writes one does it here."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import asyncpg
 
+from services.chassis.sql import Columns
 from services.fairness.domain.audit import Entry, Line
 from services.fairness.domain.detector import Mode
 from services.fairness.domain.finding import Input, Reading
@@ -18,13 +19,6 @@ from services.fairness.domain.track import Track
 
 Row = asyncpg.Record
 """By the names of the columns."""
-Columns = tuple[object, ...]
-"""A row as its statement in `sql/` takes it."""
-
-
-def transposed(rows: Iterable[Columns], width: int) -> list[list[object]]:
-    """As `unnest` takes them."""
-    return list(map(list, zip(*rows, strict=True))) or [[] for _ in range(width)]
 
 
 def compact(document: object) -> str:

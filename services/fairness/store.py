@@ -10,14 +10,13 @@ from services.chassis.db import Connection
 from services.chassis.idempotency import Idempotency, Name, Stored
 from services.chassis.inbox import Inbox
 from services.chassis.outbox import Outbox
-from services.chassis.sql import Statement
+from services.chassis.sql import Columns, Statement
 from services.fairness import rows
 from services.fairness.audit_log import AuditLog
 from services.fairness.batch import Changes, Command, Loaded
 from services.fairness.domain.audit import Line
 from services.fairness.domain.finding import Input
 from services.fairness.domain.happened import Observation, Opened
-from services.fairness.rows import Columns
 from services.fairness.schema import SCHEMA, SQL
 from services.fairness.told import TOPIC
 
@@ -84,7 +83,7 @@ class PlayerStore:
         """Of the run of each, the last of which was found. `fresh`: observations that are not written yet."""
         asked = [(it.flag.player_id, it.detector.id, it.track.begin, it.number) for it in opened]
         inputs: list[list[Input]] = [[] for _ in opened]
-        for row in await connection.fetch(self._sql["observations"], *rows.transposed(asked, 4)):
+        for row in await connection.fetch(self._sql["observations"], *sql.transposed(asked, 4)):
             run = row["run"] - 1
             inputs[run].append(rows.given(row, opened[run].detector.id))
         by_player: defaultdict[str, list[Observation]] = defaultdict(list)
@@ -149,7 +148,7 @@ class PlayerStore:
         }
 
     def _put(self, name: str, found: Iterable[Columns], width: int, *more: object) -> Statement:
-        return Statement(self._sql[name], (*rows.transposed(found, width), *more))
+        return Statement(self._sql[name], (*sql.transposed(found, width), *more))
 
 
 def _records(changes: Changes) -> list[Columns]:

@@ -1,4 +1,5 @@
-"""Rows of the tables, and what they say: whoever reads one or writes one does it here."""
+"""Rows of the tables, and what they say: whoever reads one or writes one does it here. Numbers without bounds
+are text."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from services.chassis.sql import Columns
 from services.gamification.domain.definitions import Amount
 from services.gamification.domain.events import Entry
 from services.gamification.domain.player import (
@@ -24,8 +26,6 @@ from services.gamification.domain.player import (
 
 Row = asyncpg.Record
 """By the names of the columns."""
-Columns = tuple[object, ...]
-"""A row as its statement in `sql/` takes it. Numbers without bounds are text."""
 
 
 # -- accumulators ---------------------------------------------------------------------------------------

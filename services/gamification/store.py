@@ -13,13 +13,12 @@ from services.chassis.db import Connection
 from services.chassis.idempotency import Idempotency, Name, Stored
 from services.chassis.inbox import Inbox
 from services.chassis.outbox import Outbox
-from services.chassis.sql import Statement
+from services.chassis.sql import Columns, Statement
 from services.gamification import rows
 from services.gamification.batch import Command, HeldGain, Loaded
 from services.gamification.changes import Changes, Place
 from services.gamification.domain.ledger import account_of, escrow_of
 from services.gamification.domain.player import Closing, Player
-from services.gamification.rows import Columns
 from services.gamification.schema import SCHEMA, SQL
 from services.gamification.told import TOPIC
 
@@ -209,8 +208,7 @@ class PlayerStore:
         }
 
     def _put(self, name: str, found: Iterable[Columns], width: int, *more: object) -> Statement:
-        columns = list(map(list, zip(*found, strict=True))) or [[] for _ in range(width)]
-        return Statement(self._sql[name], (*columns, *more))
+        return Statement(self._sql[name], (*sql.transposed(found, width), *more))
 
 
 def _arguments(asked: Asked) -> tuple[object, ...]:

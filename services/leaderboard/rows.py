@@ -1,23 +1,17 @@
 """Entries as rows, in the order of the columns of `entries`."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import asyncpg
 
+from services.chassis.sql import Columns, transposed
 from services.leaderboard.batch import Key
 from services.leaderboard.domain.board import Board
 from services.leaderboard.domain.hold import Hidden, Hold
 from services.leaderboard.domain.order import Order, Result, micros, moment
 from services.leaderboard.domain.places import Place, Slot
 from services.leaderboard.domain.scoring import Entry
-
-Columns = tuple[object, ...]
-
-
-def transposed(rows: Iterable[Columns], width: int) -> list[list[object]]:
-    """As `unnest` takes them."""
-    return list(map(list, zip(*rows, strict=True))) or [[] for _ in range(width)]
 
 
 def entry(row: asyncpg.Record) -> Entry:

@@ -9,14 +9,13 @@ from services.chassis import sql
 from services.chassis.db import Connection
 from services.chassis.idempotency import Idempotency, Name, Stored
 from services.chassis.inbox import Inbox
-from services.chassis.sql import Statement
+from services.chassis.sql import Columns, Statement
 from services.leaderboard import rows
 from services.leaderboard.batch import Changes, Command, Key, Loaded, Seen, keys
 from services.leaderboard.domain.board import Board, Catalogue
 from services.leaderboard.domain.hold import Hold
 from services.leaderboard.domain.places import Place
 from services.leaderboard.domain.scoring import Entry
-from services.leaderboard.rows import Columns
 from services.leaderboard.schema import SCHEMA, SQL
 
 GROUP = "leaderboard"
@@ -87,7 +86,7 @@ class EntryStore:
     async def _share(self, connection: Connection, places: Collection[Place]) -> dict[Place, bool]:
         if not places:
             return {}
-        found = await connection.fetch(self._sql["share_periods"], *rows.transposed(places, 4))
+        found = await connection.fetch(self._sql["share_periods"], *sql.transposed(places, 4))
         return {rows.place(row): row["final"] for row in found}
 
     async def _of_player(self, connection: Connection, player: str) -> list[Key]:
@@ -144,4 +143,4 @@ class EntryStore:
         }
 
     def _put(self, name: str, found: Iterable[Columns], width: int) -> Statement:
-        return Statement(self._sql[name], tuple(rows.transposed(found, width)))
+        return Statement(self._sql[name], tuple(sql.transposed(found, width)))

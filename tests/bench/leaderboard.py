@@ -30,6 +30,7 @@ from arenamesh.liveops.v1 import board_pb2, leaderboard_service_pb2
 from redis.asyncio import Redis
 
 from services.chassis.bus.port import Message
+from services.chassis.sql import Columns
 from services.leaderboard import rows as columns
 from services.leaderboard import scripts
 from services.leaderboard.boards import read
@@ -160,7 +161,7 @@ async def filled(running: Running) -> list[Row]:
     assert found is not None
     chance = random.Random(2)
 
-    def entries() -> Iterator[columns.Columns]:
+    def entries() -> Iterator[Columns]:
         for number in range(ENTRIES):
             at = BEGINNING + timedelta(milliseconds=number)
             result = Result(chance.randrange(MOST))
