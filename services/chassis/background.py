@@ -61,18 +61,27 @@ async def regularly(work: Work, *, every_s: float, failing: str) -> None:
         await asyncio.sleep(every_s)
 
 
+async def forgetting(
+    database: Database, page: Callable[[Connection], Awaitable[bool]], *, every_s: float
+) -> None:
+    """For ever: forgets what was kept for a time. `page`: deletes what one transaction may of it, and says
+    whether there may be more."""
+
+    async def forget() -> None:
+        while await database.transaction(page):
+            pass
+
+    await regularly(forget, every_s=every_s, failing="nothing is forgotten")
+
+
 async def keep_house(database: Database, schema: str, settings: Settings) -> None:
     """For ever: forgets answers and handled events of `schema` whose time is over."""
     answers, handled = Idempotency(schema), Inbox(schema)
     keep_answers = timedelta(hours=settings.idempotency_hours)
     keep_handled = timedelta(days=settings.inbox_keep_days)
 
-    async def purge(connection: Connection) -> int:
+    async def page(connection: Connection) -> bool:
         await answers.purge(connection, keep_answers)
-        return await handled.purge(connection, keep_handled, _PURGE_ROWS)
+        return await handled.purge(connection, keep_handled, _PURGE_ROWS) == _PURGE_ROWS
 
-    async def forget() -> None:
-        while await database.transaction(purge) == _PURGE_ROWS:
-            pass
-
-    await regularly(forget, every_s=settings.purge_s, failing="nothing is forgotten")
+    await forgetting(database, page, every_s=settings.purge_s)

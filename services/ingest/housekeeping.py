@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from services.chassis import clock
-from services.chassis.background import regularly
+from services.chassis.background import forgetting
 from services.chassis.db import Connection, Database
 from services.ingest.settings import IngestSettings
 from services.ingest.store import IngestStore, Kind
@@ -22,11 +22,7 @@ async def forget(database: Database, store: IngestStore, settings: IngestSetting
         now = clock.now()
         return await store.forget(connection, {kind: now - span for kind, span in kept.items()}, _ROWS)
 
-    async def purge() -> None:
-        while await database.transaction(page):
-            pass
-
-    await regularly(purge, every_s=settings.purge_s, failing="nothing is forgotten")
+    await forgetting(database, page, every_s=settings.purge_s)
 
 
 def _kept(settings: IngestSettings) -> dict[Kind, timedelta]:
