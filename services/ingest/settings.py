@@ -21,6 +21,12 @@ class IngestSettings(Settings):
     body_signatures: bool | None = None
     """Whether a signature of the body only (`x-signature`) is enough. None: in development only."""
 
+    request_timeout_s: float = Field(default=2.0, gt=0)
+    """Producers have other things to do than to wait. Over it: DEADLINE_EXCEEDED; what was sent may have been
+    accepted, and sent again it is a duplicate."""
+    database_wait_s: float = Field(default=1.0, gt=0)
+    database_command_s: float = Field(default=1.5, gt=0)
+
     max_message_bytes: int = Field(default=1_114_112, ge=1024)
     """Largest message a client may send: a batch with room. Over it: RESOURCE_EXHAUSTED."""
     max_body_bytes: int = Field(default=65_536, ge=1024)
