@@ -58,6 +58,8 @@ ctypedef struct chair_t:        # a seat, as far as it is counted
     uint8_t looked              # it is known where it looked last
     int64_t look_us             # and when
     int32_t look[3]             # unit vector, millionths
+    uint8_t corrected           # a move of its player's was, and counted
+    int64_t corrected_us        # when
     uint32_t struck_count
     uint32_t struck_first       # ring, oldest first
     struck_t struck[16]         # STRUCK

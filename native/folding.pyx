@@ -34,6 +34,8 @@ cdef double FARTHEST_MM = 2147483647.0
 # A hit within this time after the last look, turned further than this from it, is a snap: 45 degrees, as the
 # dot product of two looks.
 cdef int64_t SNAP_US = 100000
+# Nobody can have heard of a correction sooner: what a stalled link brings at once is one violation.
+cdef int64_t CORRECTED_US = 100000
 cdef int64_t SNAP_DOT = 707106781187
 
 # A message's numbers and messages, by field number: absent ones are 0 and NULL, of repeated ones it is the last.
@@ -309,6 +311,14 @@ cdef bint _snapped(const tally_t *tally, const chair_t *chair, const int32_t *lo
     return chair.looked and tally.time_us - chair.look_us <= SNAP_US and dot < SNAP_DOT
 
 
+cdef void _violated(tally_t *tally, chair_t *chair) noexcept nogil:
+    if chair.corrected and tally.time_us - chair.corrected_us < CORRECTED_US:
+        return
+    chair.corrected = 1
+    chair.corrected_us = tally.time_us
+    tally.player[chair.player].violations += 1
+
+
 cdef int _fold_move(tally_t *tally, chair_t *chair, const command_t *command, const message_t *verdict) except -1:
     cdef player_t *player = &tally.player[chair.player]
     cdef double place[3]
@@ -319,13 +329,14 @@ cdef int _fold_move(tally_t *tally, chair_t *chair, const command_t *command, co
     cdef int i
     if verdict.number[3] == OUTCOME_REJECTED:
         # Who is dead or stunned did nothing wrong.
-        player.violations += verdict.number[4] != REASON_DEAD and verdict.number[4] != REASON_STUNNED
+        if verdict.number[4] != REASON_DEAD and verdict.number[4] != REASON_STUNNED:
+            _violated(tally, chair)
         return 0
     level = cos(command.move.pitch)
     if _unit(cos(command.move.yaw) * level, sin(command.move.yaw) * level, sin(command.move.pitch), look):
         _look(tally, chair, look)
     if verdict.number[3] == OUTCOME_CORRECTED:
-        player.violations += 1
+        _violated(tally, chair)
         _corrected(tally, verdict, place)
     else:
         place[0] = command.move.x

@@ -18,7 +18,7 @@ from native.types cimport MAX_WEAPONS, REGION_COUNT
 MAGIC = b"armtally"
 
 cdef enum:
-    FORMAT = 2
+    FORMAT = 3
     BIN_US = 1000
     MOST_PLAYERS = 1 << 20      # of a saved tally
 
@@ -78,6 +78,8 @@ cdef void _pass_chair(archive_t *archive, chair_t *chair, uint32_t players) noex
     pass_i64(archive, &chair.look_us)
     for i in range(3):
         pass_i32(archive, &chair.look[i])
+    pass_u8(archive, &chair.corrected, 1)
+    pass_i64(archive, &chair.corrected_us)
     pass_u32(archive, &chair.struck_count, STRUCK)
     pass_index(archive, &chair.struck_first, STRUCK)
     for i in range(<uint32_t>STRUCK):

@@ -20,6 +20,8 @@ FARTHEST_MM = 2**31 - 1
 SNAP_US = 100_000
 SNAP_DOT = 707_106_781_187
 """A hit within the time after the last look, turned further from it than 45 degrees, is a snap."""
+CORRECTED_US = 100_000
+"""Nobody can have heard of a correction sooner: what a stalled link brings at once is one violation."""
 NOT_MOVED = {verdict_pb2.REASON_DEAD, verdict_pb2.REASON_STUNNED}
 """Rejections of a move that say nothing about the move."""
 
@@ -64,6 +66,8 @@ class Seat:
     at_mm: tuple[int, int, int] = (0, 0, 0)
     look: tuple[int, tuple[int, int, int]] | None = None
     """When and where it looked last: unit vector, millionths."""
+    corrected_us: int | None = None
+    """When a move last counted as a violation."""
     struck: dict[int, bool] = field(default_factory=dict)
     """Commands of its latest projectiles that hit somebody, and whether the head."""
 
@@ -170,7 +174,8 @@ class Tally:
     def move(self, seat: Seat, record: journal_pb2.CommandRecord) -> None:
         verdict = record.verdict
         if verdict.outcome == verdict_pb2.OUTCOME_REJECTED:
-            seat.player.movement_violations += verdict.reason not in NOT_MOVED
+            if verdict.reason not in NOT_MOVED:
+                self.violated(seat)
             return
         yaw, pitch = record.command.move.yaw, record.command.move.pitch
         if math.isfinite(yaw) and math.isfinite(pitch):
@@ -180,12 +185,17 @@ class Tally:
         to = verdict.correction if corrected else record.command.move
         at_mm = self.millimetres(to.x), self.millimetres(to.y), self.millimetres(to.z)
         if corrected:
-            seat.player.movement_violations += 1
+            self.violated(seat)
         else:
             apart = (float(b - a) for a, b in zip(seat.at_mm, at_mm, strict=True))
             x, y, z = apart
             seat.player.moved_mm += int(math.sqrt(x * x + y * y + z * z) + 0.5)
         seat.at_mm = at_mm
+
+    def violated(self, seat: Seat) -> None:
+        if seat.corrected_us is None or self.score.time_us - seat.corrected_us >= CORRECTED_US:
+            seat.corrected_us = self.score.time_us
+            seat.player.movement_violations += 1
 
     def millimetres(self, metres: float) -> int:
         scaled = metres * 1000.0 + (0.5 if metres >= 0.0 else -0.5)

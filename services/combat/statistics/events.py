@@ -21,7 +21,7 @@ from services.combat.domain.results import Ending, Mode, places
 from services.combat.domain.session import Session
 from services.combat.domain.statistics import PlayerStats, Score, WeaponCount
 from services.combat.statistics.memory import Memory, Seat
-from services.combat.statistics.violations import plain, violation
+from services.combat.statistics.violations import CORRECTED_US, plain, violation
 
 SOURCE = "arenamesh/combat"
 EVENTS_TOPIC = "game.combat.events"
@@ -179,6 +179,7 @@ class Story:
         memory = self._memory
         if record.kind == _JOIN:
             join = parsed.join
+            memory.corrected_us.pop(join.slot, None)
             memory.seats[join.slot] = Seat(
                 join.slot, join.player_id, max(join.given_team - 1, 0), record.sequence
             )
@@ -213,7 +214,7 @@ class Story:
 
     def _command(self, record: _Record, command: journal_pb2.CommandRecord) -> None:
         kind = violation(command)
-        if kind is None:
+        if kind is None or (command.command.HasField("move") and self._under_way(record)):
             return
         player_id = self._memory.seats[record.slot].player_id
         score = self._memory.scores.get(player_id, Score()).violated(record.time_us, self._half_life_us)
@@ -229,6 +230,14 @@ class Story:
             score_milli=score.milli,
         )
         self._say("combat.violation", said, record.sequence, record.time_us, player_id)
+
+    def _under_way(self, record: _Record) -> bool:
+        """Whether a move was so already when the one before it was corrected, as the tally has it."""
+        before = self._memory.corrected_us.get(record.slot)
+        if before is not None and record.time_us - before < CORRECTED_US:
+            return True
+        self._memory.corrected_us[record.slot] = record.time_us
+        return False
 
     # -- what is told -----------------------------------------------------------------------------
 

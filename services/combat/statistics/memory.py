@@ -34,6 +34,8 @@ class Memory:
     absent: list[str] = field(default_factory=list)
     """Players who left before the match began and have not come back: they took no part."""
     scores: dict[str, Score] = field(default_factory=dict)
+    corrected_us: dict[int, int] = field(default_factory=dict)
+    """When a move of a seat was last told as a violation, by slot."""
     false_claims: dict[str, int] = field(default_factory=dict)
     """Of the second that is not told yet, by player."""
 
@@ -49,6 +51,7 @@ class Memory:
             "fallen": dict(self.fallen),
             "absent": list(self.absent),
             "scores": {player: [score.milli, score.at_us] for player, score in self.scores.items()},
+            "corrected_us": [[slot, at_us] for slot, at_us in self.corrected_us.items()],
             "false_claims": dict(self.false_claims),
         }
 
@@ -63,6 +66,6 @@ class Memory:
             fallen=dict(saved["fallen"]),
             absent=list(saved["absent"]),
             scores={player: Score(*score) for player, score in saved["scores"].items()},
-            # What an older build saved has none.
-            false_claims=dict(saved.get("false_claims", {})),
+            corrected_us=dict(saved["corrected_us"]),
+            false_claims=dict(saved["false_claims"]),
         )

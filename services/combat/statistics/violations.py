@@ -4,6 +4,8 @@ from arenamesh.combat.v1 import journal_pb2, verdict_pb2
 
 # What an honest client's view may miss a bound by: links and renderers are not that regular.
 HONEST_VIEW_US = 100_000
+# Nobody can have heard of a correction sooner: what a stalled link brings at once is one violation.
+CORRECTED_US = 100_000
 # Bounds that only somebody who lies about time meets by more than that, from either side: it saw what had not
 # been sent yet, or looks back behind what it says it has. Not MAX_REWIND, which a slow link meets, nor
 # MONOTONE, which follows another bound.

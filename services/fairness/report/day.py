@@ -17,6 +17,7 @@ BOARDS = {"arena": 900, "race": 40_000, "survival": 2_500, "towers": 150_000}
 """Boards that the game tells scores of, and a usual score."""
 _LIES = np.array(["acked_snapshot", "newest_snapshot", "future", "round_trip"])
 _MOVES_HZ = 20
+_COUNTED_HZ = 10
 _SENT = ("liveops.progression", "liveops.boss_kill", "liveops.drop_claimed", "liveops.score")
 _TOLD_S = 5
 """Refusals are summed up for so long."""
@@ -82,7 +83,8 @@ def _fights(person: Person, draw: Draw) -> Iterator[Table]:
         clamped = np.where(cheats, np.maximum(clamped, 0.4 + 0.6 * person.strength), clamped)
     if person.kind is Kind.SPEED:
         hasty = cheats & (draw.random(n) < 0.1 + 0.9 * person.strength)
-        corrected += np.where(hasty, draw.binomial(_MOVES_HZ, 0.1 + 0.5 * person.strength, n), 0)
+        once = 1 - (0.9 - 0.5 * person.strength) ** (_MOVES_HZ / _COUNTED_HZ)
+        corrected += np.where(hasty, draw.binomial(_COUNTED_HZ, once, n), 0)
     clamps = draw.binomial(shots, clamped)
     lies = draw.binomial(clamps, 0.5 * person.strength if person.kind is Kind.REWIND else person.misjudged)
     told = (shots > 0) | (corrected > 0)

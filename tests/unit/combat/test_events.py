@@ -23,7 +23,7 @@ from services.combat.statistics.events import (
     Told,
 )
 from services.combat.statistics.memory import Seat
-from services.combat.statistics.violations import HONEST_VIEW_US, violation
+from services.combat.statistics.violations import CORRECTED_US, HONEST_VIEW_US, violation
 from tests.support.arenas import Match, at
 from tests.support.journals import session_row
 from tests.support.random_match import MODES, RandomMatch
@@ -105,7 +105,10 @@ def test_kills_and_violations_are_those_of_the_records(seed: int) -> None:
     match, segment = played(seed)
     events = told(story_of(match), segment)
     kills, violations = [], []
+    corrected_us: dict[int, int] = {}
     for record, seats in seated(segment):
+        if record.HasField("join"):
+            corrected_us.pop(record.join.slot, None)
         for event in record.events:
             if event.HasField("kill"):
                 kill = event.kill
@@ -113,14 +116,17 @@ def test_kills_and_violations_are_those_of_the_records(seed: int) -> None:
                 weapon = match.rules.weapon_names[kill.weapon - 1] if kill.weapon else ""
                 kills.append((record.sequence, seats[kill.killer], seats[kill.victim], assist, weapon))
         verdict = record.command.verdict
-        if record.command.command.HasField("move") and (
+        strayed = record.command.command.HasField("move") and (
             verdict.outcome == verdict_pb2.OUTCOME_CORRECTED
             or (
                 verdict.outcome == verdict_pb2.OUTCOME_REJECTED
                 and verdict.reason not in (verdict_pb2.REASON_DEAD, verdict_pb2.REASON_STUNNED)
             )
-        ):
-            violations.append((record.sequence, seats[verdict.slot], verdict_pb2.Reason.Name(verdict.reason)))
+        )
+        if strayed and record.time_us - corrected_us.get(verdict.slot, -CORRECTED_US) >= CORRECTED_US:
+            corrected_us[verdict.slot] = record.time_us
+            name = verdict_pb2.Reason.Name(verdict.reason)
+            violations.append((record.sequence, seats[verdict.slot], name))
     found = of_type(events, "combat.kill")
     assert kills == [
         (kill.journal_sequence, kill.killer_id, kill.victim_id, kill.assist_id, kill.weapon) for kill in found

@@ -217,6 +217,19 @@ def test_a_move_of_the_dead_is_no_violation() -> None:
     assert (row["movement_violations"], row["moved_mm"]) == (1, 100)
 
 
+def test_what_a_stalled_link_brings_at_once_is_one_violation() -> None:
+    match = Match(spawns=[at(0), at(10)])
+    match.run(0.5)
+    x, y, z = match.feet(0)
+    for number in range(60):
+        assert (
+            match.judge(match.move(0, (x + 3 + 0.1 * number, y, z))).outcome != verdict_pb2.OUTCOME_ACCEPTED
+        )
+    match.run(0.2)
+    assert match.judge(match.move(0, (x + 8, y, z))).outcome != verdict_pb2.OUTCOME_ACCEPTED
+    assert of(counted(match), "ann")["movement_violations"] == 2
+
+
 def test_how_far_back_shots_looked() -> None:
     match = Match(make_rules(weapons__rifle__magazine=0, weapons__rifle__fire_interval_s=0))
     match.run(1)
