@@ -12,7 +12,7 @@ import pytest
 from arenamesh.gamification.v1 import metric_service_pb2, reward_service_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.chassis.auth import principal
+from services.chassis.auth import Principal, known_principal
 from services.chassis.interceptors import standard
 from services.chassis.metrics import PROGRESSION
 from services.chassis.server import Server
@@ -37,18 +37,26 @@ class Empty:
 
 
 class Rewards(Empty):
+    def __init__(self, messages: ModuleType) -> None:
+        super().__init__(messages)
+        self.callers: list[Principal | None] = []
+
     async def GetKeys(self, _request: Any, _context: Any) -> Any:
-        with pytest.raises(LookupError):
-            principal()
+        self.callers.append(known_principal())
         return reward_service_pb2.GetKeysResponse()
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
+def rewards() -> Rewards:
+    return Rewards(reward_service_pb2)
+
+
+@pytest.fixture
+async def server(rewards: Rewards) -> AsyncIterator[Server]:
     settings = Settings(port=0, admin_port=0, drain_s=0.2)
     built = Server(
         settings=settings,
-        services=[(REWARDS, Rewards(reward_service_pb2)), (METRICS, Empty(metric_service_pb2))],
+        services=[(REWARDS, rewards), (METRICS, Empty(metric_service_pb2))],
         interceptors=standard(settings, error_domain="test.arenamesh", service_metrics=PROGRESSION),
         checks={},
     )
@@ -97,10 +105,15 @@ async def test_each_service_says_that_it_drains(server: Server, channel: Any) ->
     await stopping
 
 
-@pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer a.b.c"),), tokens.player("ann")])
-async def test_a_public_method_needs_no_token(channel: Any, metadata: tokens.Metadata) -> None:
-    """And nobody is its caller, whatever token came along."""
+@pytest.mark.parametrize(
+    ("metadata", "caller"),
+    [((), None), ((("authorization", "Bearer a.b.c"),), None), (tokens.player("ann"), "ann")],
+)
+async def test_a_public_method_needs_no_token(
+    channel: Any, rewards: Rewards, metadata: tokens.Metadata, caller: str | None
+) -> None:
     assert await called(channel, "RewardService/GetKeys", metadata) is grpc.StatusCode.OK
+    assert [known and known.subject for known in rewards.callers] == [caller]
 
 
 async def test_the_others_do(channel: Any) -> None:
