@@ -54,7 +54,7 @@ async def test_a_subject_keeps_its_order_and_nothing_is_lost(bus_of: Make, topic
     for begin in range(100, 400, 50):
         await bus.publish(topic, messages[begin : begin + 50])
     await seen.until(messages)
-    assert len(seen.seen) == len(messages)
+    # What a member has in hand that stands still for a lease comes again.
     assert {each.id: each for each in seen.seen} == {each.id: each for each in messages}
     seen.assert_in_order()
 

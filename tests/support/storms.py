@@ -12,6 +12,8 @@ from typing import ClassVar, Generic, TypeVar
 
 import grpc
 
+from services.chassis.bus.port import Bus, Message
+from services.chassis.errors import Unavailable
 from tests.support.process import serving
 from tests.support.refusals import info
 
@@ -68,6 +70,15 @@ class Storm(Generic[S]):
                 self.refused += timeout_s == PATIENT_S
                 await asyncio.sleep(0.02)  # as a client does
             timeout_s = PATIENT_S
+
+    async def told(self, bus: Bus, topic: str, message: Message, *, times: int = 1) -> None:
+        """As a relay does: until the bus has taken it, in whatever fate of earlier attempts."""
+        while True:
+            try:
+                return await bus.publish(topic, [message] * times)
+            except Unavailable:
+                self.refused += 1
+                await asyncio.sleep(0.02)
 
     async def more(self, rounds: int) -> None:
         """Until so many more are acknowledged."""

@@ -53,7 +53,7 @@ class Storm(storms.Storm["fairness_service_pb2_grpc.FairnessServiceAsyncStub"]):
         envelope.time.GetCurrentTime()
         envelope.data.Pack(CombatPlayerSummary(session_id="s", player_id=player_id, shots=1))
         message = Message(key, player_id, envelope.SerializeToString())
-        await self.bus.publish("game.combat.events", [message, message])
+        await self.told(self.bus, "game.combat.events", message, times=2)
         self.events[player_id].add(key)
 
     async def _block(self, servers: Servers, player_id: str, key: str) -> None:

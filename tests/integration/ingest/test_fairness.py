@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from functools import partial
 from itertools import count
@@ -50,27 +51,30 @@ def stands(player: str, revision: int, state: str, *, until_s: int | None = None
 
 async def test_the_last_word_of_fairness_counts(hearing: Ingest, database: Database, bus: Bus) -> None:
     """However often and in whatever order it is said."""
+    f1, f2 = uuid.uuid4().hex, uuid.uuid4().hex  # the bus and the rates are those of other tests, too
 
     async def known(revision: int) -> bool:
         async with database.connection() as connection:
             return bool(
-                await connection.fetchval("SELECT revision = $1 FROM ingest.standings", revision) or False
+                await connection.fetchval(
+                    "SELECT revision = $1 FROM ingest.standings WHERE player_id = $2", revision, f1
+                )
             )
 
-    blocked, good = stands("f1", 2, "blocked"), stands("f1", 1, "good")
+    blocked, good = stands(f1, 2, "blocked"), stands(f1, 1, "good")
     await bus.publish(TOPIC, [blocked, good, blocked])
     await eventually(partial(known, 2))
-    error = await refused(hearing.post(body("f1")), grpc.StatusCode.PERMISSION_DENIED)
+    error = await refused(hearing.post(body(f1)), grpc.StatusCode.PERMISSION_DENIED)
     assert (error.reason, error.metadata["blocked_for"]) == ("PLAYER_BLOCKED", "Too fast.")
-    await hearing.post(body("f2"))
-    await bus.publish(TOPIC, [stands("f1", 3, "throttled", until_s=4_000_000_000), blocked])
+    await hearing.post(body(f2))
+    await bus.publish(TOPIC, [stands(f1, 3, "throttled", until_s=4_000_000_000), blocked])
     await eventually(partial(known, 3))
-    error = await refused(hearing.post(body("f1")), grpc.StatusCode.RESOURCE_EXHAUSTED)
+    error = await refused(hearing.post(body(f1)), grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert error.reason == "PLAYER_THROTTLED"
-    over = stands("f1", 4, "blocked", until_s=int(clock.unix_s()) - 1)
-    await bus.publish(TOPIC, [over, stands("f1", 5, "exiled"), stands("a b", 6, "good")])
+    over = stands(f1, 4, "blocked", until_s=int(clock.unix_s()) - 1)
+    await bus.publish(TOPIC, [over, stands(f1, 5, "exiled"), stands("a b", 6, "good")])
     await eventually(partial(known, 4))
-    await hearing.post(body("f1"))
+    await hearing.post(body(f1))
 
     async def buried() -> bool:
         async with database.connection() as connection:
